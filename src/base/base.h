@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * base.h -- the few words every file uses.  Floor: base.
+ */
+#ifndef VIGIL_BASE_H
+#define VIGIL_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vigil.h"
+
+#define VIGIL_COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* The structure that holds `member` at `pointer`. */
+#define VIGIL_OWNER(pointer, type, member) ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+
+/* A fact of our own code, in release builds too.  Never guards an argument of a public call, what a
+ * peer sends, or what the system answers.  It stops without printing: a library does not print. */
+#define VIGIL_ASSERT(fact) ((fact) ? (void)0 : __builtin_trap())
+
+#define VIGIL_LIKELY(x)   __builtin_expect(!!(x), 1)
+#define VIGIL_UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+/* Answers that only the floors below a connection give each other; never seen by a caller. */
+enum {
+    VIGIL__EAGAIN = -200, /* would block */
+};
+
+static inline size_t vigil__min(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline size_t vigil__max(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* a + b where "for ever" and overflow stay "for ever". */
+static inline vigil_ns vigil__time_add(vigil_ns a, vigil_ns b)
+{
+    return a > INT64_MAX - b ? INT64_MAX : a + b;
+}
+
+/* Memory of one loop.  All of the library's memory comes from here, but posts and remotes. */
+static inline void *vigil__alloc(const vigil_allocator *a, size_t size)
+{
+    return a->resize(a->ctx, NULL, 0, size);
+}
+
+static inline void *vigil__resize(const vigil_allocator *a, void *old, size_t old_size, size_t size)
+{
+    return a->resize(a->ctx, old, old_size, size);
+}
+
+static inline void vigil__free(const vigil_allocator *a, void *old, size_t size)
+{
+    if (old != NULL)
+        (void)a->resize(a->ctx, old, size, 0); /* freeing answers nothing */
+}
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * buf.c -- counted references to buffers, and the pool of one loop.  Floor: base.
+ */
+#include "base/buf.h"
+
+static const size_t class_size[VIGIL__BUF_CLASSES] = { 256, 1024, 4096, 16384, VIGIL__BUF_READ };
+
+static uint8_t class_for(size_t size)
+{
+    uint8_t i = 0;
+    while (i < VIGIL__BUF_CLASSES && class_size[i] < size)
+        i++;
+    return i;
+}
+
+void vigil__pool_init(struct vigil__pool *pool, const vigil_allocator *allocator, size_t limit)
+{
+    *pool = (struct vigil__pool){ .allocator = allocator, .limit = limit };
+}
+
+void vigil__pool_clear(struct vigil__pool *pool)
+{
+    for (size_t i = 0; i < VIGIL__BUF_CLASSES; i++) {
+        while (pool->free[i] != NULL) {
+            struct vigil__buf *buf = pool->free[i];
+            pool->free[i] = buf->next_free;
+            vigil__free(pool->allocator, buf, sizeof(*buf) + buf->cap);
+        }
+    }
+    pool->cached = 0;
+}
+
+struct vigil__buf *vigil__buf_take(struct vigil__pool *pool, size_t size, enum vigil__buf_use use)
+{
+    uint8_t size_class = class_for(size);
+    size_t cap = size_class < VIGIL__BUF_CLASSES ? class_size[size_class] : size;
+    size_t limit = use == VIGIL__BUF_INPUT ? pool->limit - pool->limit / 4 : pool->limit;
+    if (cap > limit || pool->used > limit - cap)
+        return NULL;
+    struct vigil__buf *buf = size_class < VIGIL__BUF_CLASSES ? pool->free[size_class] : NULL;
+    if (buf != NULL) {
+        pool->free[size_class] = buf->next_free;
+        pool->cached -= cap;
+    } else {
+        buf = vigil__alloc(pool->allocator, sizeof(*buf) + cap);
+        if (buf == NULL)
+            return NULL;
+        buf->cap = cap;
+        buf->size_class = size_class;
+    }
+    buf->refs = 1;
+    buf->next_free = NULL;
+    pool->used += cap;
+    if (pool->used > pool->used_max)
+        pool->used_max = pool->used;
+    return buf;
+}
+
+void vigil__buf_drop(struct vigil__pool *pool, struct vigil__buf *buf)
+{
+    VIGIL_ASSERT(buf->refs > 0);
+    if (--buf->refs > 0)
+        return;
+    VIGIL_ASSERT(pool->used >= buf->cap);
+    pool->used -= buf->cap;
+    pool->returned = true;
+    if (buf->size_class == VIGIL__BUF_CLASSES || pool->cached + buf->cap > VIGIL__BUF_CACHED_MAX) {
+        vigil__free(pool->allocator, buf, sizeof(*buf) + buf->cap);
+        return;
+    }
+    buf->next_free = pool->free[buf->size_class];
+    pool->free[buf->size_class] = buf;
+    pool->cached += buf->cap;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * buf.h -- counted references to buffers, and the pool of one loop.  Floor: base.
+ *
+ * Buffers come in a few sizes and are kept for reuse.  The pool counts what is in use, in whole
+ * buffers, and refuses above its limit: input already at three quarters of it, so that there is
+ * always memory left to bring output away.
+ */
+#ifndef VIGIL_BUF_H
+#define VIGIL_BUF_H
+
+#include "base/base.h"
+
+enum {
+    VIGIL__BUF_CLASSES = 5,          /* 256 B, 1, 4, 16, 64 KiB */
+    VIGIL__BUF_READ = 64 * 1024,     /* what one receive brings at most */
+    VIGIL__BUF_CACHED_MAX = 1 << 20, /* bytes kept for reuse: enough for a turn's traffic */
+};
+
+enum vigil__buf_use { VIGIL__BUF_INPUT, VIGIL__BUF_OUTPUT };
+
+struct vigil__buf {
+    uint32_t refs;
+    uint8_t size_class; /* VIGIL__BUF_CLASSES: of no class, sized for its one use */
+    size_t cap;
+    struct vigil__buf *next_free;
+    uint8_t data[];
+};
+
+struct vigil__pool {
+    const vigil_allocator *allocator;
+    size_t used, used_max, limit;
+    size_t cached;
+    bool returned; /* a buffer came back since somebody last looked */
+    struct vigil__buf *free[VIGIL__BUF_CLASSES];
+};
+
+void vigil__pool_init(struct vigil__pool *pool, const vigil_allocator *allocator, size_t limit);
+void vigil__pool_clear(struct vigil__pool *pool);
+
+/* A buffer of at least `size` bytes with one reference; NULL: over the limit, or out of memory. */
+struct vigil__buf *vigil__buf_take(struct vigil__pool *pool, size_t size, enum vigil__buf_use use);
+
+/* Drops one reference; the last gives the buffer back to the pool. */
+void vigil__buf_drop(struct vigil__pool *pool, struct vigil__buf *buf);
+
+static inline struct vigil__buf *vigil__buf_keep(struct vigil__buf *buf)
+{
+    buf->refs++;
+    return buf;
+}
+
+#endif
