@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * wait_calls.c -- the calls that wait, as this machine has them.  Floor: sys.
+ *
+ * One function is one system call and a translation of its arguments; nothing is retried here.
+ * errno ends here.  A test program links a model of a kernel in place of this file.
+ */
+#include "sys/wait_calls.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <sys/select.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifdef __linux__
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#endif
+
+#include "sys/host.h"
+
+#define NS_PER_S  1000000000
+#define NS_PER_MS 1000000
+
+_Static_assert(sizeof(vigil_pollfd) == sizeof(struct pollfd), "poll(2) takes our array as it is");
+_Static_assert(offsetof(vigil_pollfd, fd) == offsetof(struct pollfd, fd), "fd");
+_Static_assert(offsetof(vigil_pollfd, events) == offsetof(struct pollfd, events), "events");
+_Static_assert(offsetof(vigil_pollfd, revents) == offsetof(struct pollfd, revents), "revents");
+_Static_assert(POLLIN == VIGIL_IN && POLLPRI == VIGIL_PRI && POLLOUT == VIGIL_OUT, "asked for");
+_Static_assert(POLLERR == VIGIL_ERR && POLLHUP == VIGIL_HUP && POLLNVAL == VIGIL_NVAL, "unasked");
+
+static int wait_result(int result)
+{
+    if (result >= 0)
+        return result;
+    return errno == EINTR ? 0 : vigil__status_of(errno);
+}
+
+/* Milliseconds for a call that takes no less, rounded up: never early. */
+static int milliseconds(vigil_ns timeout_ns)
+{
+    if (timeout_ns == VIGIL_FOREVER)
+        return -1;
+    vigil_ns ms = timeout_ns / NS_PER_MS + (timeout_ns % NS_PER_MS != 0);
+    return ms > INT_MAX ? INT_MAX : (int)ms;
+}
+
+static struct timespec timespec_of(vigil_ns timeout_ns)
+{
+    return (struct timespec){ .tv_sec = (time_t)(timeout_ns / NS_PER_S),
+                              .tv_nsec = (long)(timeout_ns % NS_PER_S) };
+}
+
+int vigil__call_select(int fd_count, unsigned long *in, unsigned long *out, unsigned long *except,
+                       vigil_ns timeout_ns)
+{
+    struct timespec timeout = timespec_of(timeout_ns);
+    /* The kernel reads and writes as many words as fd_count needs, whatever fd_set says. */
+    return wait_result(pselect(fd_count, (fd_set *)(void *)in, (fd_set *)(void *)out,
+                               (fd_set *)(void *)except,
+                               timeout_ns == VIGIL_FOREVER ? NULL : &timeout, NULL));
+}
+
+int vigil__call_poll(vigil_pollfd *fds, size_t count, vigil_ns timeout_ns)
+{
+    struct pollfd *raw = (struct pollfd *)(void *)fds;
+#ifdef __linux__
+    if (timeout_ns != VIGIL_NOWAIT && timeout_ns != VIGIL_FOREVER) {
+        struct timespec timeout = timespec_of(timeout_ns);
+        return wait_result(ppoll(raw, (nfds_t)count, &timeout, NULL));
+    }
+#endif
+    return wait_result(poll(raw, (nfds_t)count, milliseconds(timeout_ns)));
+}
+
+int vigil__call_check_fd(int fd)
+{
+    return fcntl(fd, F_GETFD) < 0 ? vigil__status_of(errno) : 0;
+}
+
+void vigil__call_close(int fd)
+{
+    (void)close(fd); /* the number is free whatever it answers, and it held nothing to flush */
+}
+
+vigil_ns vigil__call_now(void)
+{
+    struct timespec now;
+    int err = clock_gettime(CLOCK_MONOTONIC, &now);
+    VIGIL_ASSERT(err == 0); /* every system we build for has this clock */
+    return (vigil_ns)now.tv_sec * NS_PER_S + now.tv_nsec;
+}
+
+/* ---- the waker --------------------------------------------------------------------------- */
+
+#ifdef __linux__
+
+int vigil__call_waker_open(struct vigil__waker *waker)
+{
+    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (fd < 0)
+        return vigil__status_of(errno);
+    *waker = (struct vigil__waker){ .read_fd = fd, .write_fd = fd };
+    return 0;
+}
+
+#else
+
+int vigil__call_waker_open(struct vigil__waker *waker)
+{
+    int ends[2];
+    if (pipe(ends) < 0)
+        return vigil__status_of(errno);
+    for (int i = 0; i < 2; i++) {
+        if (fcntl(ends[i], F_SETFL, O_NONBLOCK) < 0 || fcntl(ends[i], F_SETFD, FD_CLOEXEC) < 0) {
+            int err = vigil__status_of(errno);
+            vigil__call_close(ends[0]);
+            vigil__call_close(ends[1]);
+            return err;
+        }
+    }
+    *waker = (struct vigil__waker){ .read_fd = ends[0], .write_fd = ends[1] };
+    return 0;
+}
+
+#endif
+
+int vigil__call_waker_signal(const struct vigil__waker *waker)
+{
+    int saved = errno; /* the caller may be a signal handler */
+    uint64_t one = 1;
+    ssize_t n = write(waker->write_fd, &one, sizeof(one));
+    if (n < 0 && errno == EAGAIN) {
+        /* Full: it is readable already, but an edge-triggered wait needs a new edge. */
+        vigil__call_waker_drain(waker);
+        n = write(waker->write_fd, &one, sizeof(one));
+    }
+    int result = n < 0 && errno != EAGAIN ? vigil__status_of(errno) : 0;
+    errno = saved;
+    return result;
+}
+
+void vigil__call_waker_drain(const struct vigil__waker *waker)
+{
+    uint64_t counts[64];
+    ssize_t n;
+    do
+        n = read(waker->read_fd, counts, sizeof(counts));
+    while (n == (ssize_t)sizeof(counts)); /* an eventfd answers 8; a pipe may hold more */
+}
+
+void vigil__call_waker_close(struct vigil__waker *waker)
+{
+    vigil__call_close(waker->read_fd);
+    if (waker->write_fd != waker->read_fd)
+        vigil__call_close(waker->write_fd);
+    *waker = (struct vigil__waker){ .read_fd = -1, .write_fd = -1 };
+}
+
+/* ---- epoll ------------------------------------------------------------------------------- */
+
+#ifdef __linux__
+
+_Static_assert(POLLRDHUP == VIGIL_RDHUP, "poll");
+_Static_assert((int)EPOLLIN == VIGIL_IN && (int)EPOLLPRI == VIGIL_PRI, "epoll");
+_Static_assert((int)EPOLLOUT == VIGIL_OUT && (int)EPOLLERR == VIGIL_ERR, "epoll");
+_Static_assert((int)EPOLLHUP == VIGIL_HUP && (int)EPOLLRDHUP == VIGIL_RDHUP, "epoll");
+
+enum { EPOLL_BATCH = 256 }; /* 3 KiB of stack; more ready ones come with the next wait */
+
+int vigil__call_epoll_create(void)
+{
+    int fd = epoll_create1(EPOLL_CLOEXEC);
+    if (fd >= 0)
+        return fd;
+    int err = vigil__status_of(errno);
+    return errno == EPERM ? VIGIL_ENOTSUP : err; /* a sandbox */
+}
+
+int vigil__call_epoll_ctl(int epoll, enum vigil__epoll_op op, int fd, uint32_t events, uint64_t key)
+{
+    static const int number[] = { [VIGIL__EPOLL_ADD] = EPOLL_CTL_ADD,
+                                  [VIGIL__EPOLL_MODIFY] = EPOLL_CTL_MOD,
+                                  [VIGIL__EPOLL_REMOVE] = EPOLL_CTL_DEL };
+    struct epoll_event event = { .events = events & ~(uint32_t)(VIGIL_EDGE | VIGIL_ONESHOT),
+                                 .data.u64 = key };
+    if (events & VIGIL_EDGE)
+        event.events |= EPOLLET;
+    if (events & VIGIL_ONESHOT)
+        event.events |= EPOLLONESHOT;
+    if (epoll_ctl(epoll, number[op], fd, &event) == 0)
+        return 0;
+    if (errno == EPERM)
+        return VIGIL_ENOTSUP;
+    int err = vigil__status_of(errno);
+    return errno == ENOSPC ? VIGIL_ENOMEM : err; /* over max_user_watches */
+}
+
+/* epoll_wait with nanoseconds, Linux 5.11; -1 and ENOSYS, before that and in some sandboxes. */
+static int epoll_wait_ns(int epoll, struct epoll_event *events, int max, vigil_ns timeout_ns)
+{
+#ifdef SYS_epoll_pwait2
+    const long number = SYS_epoll_pwait2;
+#else
+    const long number = 441; /* the same on every machine that counts like this one */
+#endif
+    static _Atomic bool missing;
+    if (atomic_load_explicit(&missing, memory_order_relaxed)) {
+        errno = ENOSYS;
+        return -1;
+    }
+    struct {
+        int64_t seconds, nanoseconds;
+    } timeout = { timeout_ns / NS_PER_S, timeout_ns % NS_PER_S };
+    long n = syscall(number, epoll, events, max, &timeout, NULL, (size_t)0);
+    if (n < 0 && (errno == ENOSYS || errno == EPERM)) {
+        atomic_store_explicit(&missing, true, memory_order_relaxed);
+        errno = ENOSYS;
+    }
+    return (int)n;
+}
+
+int vigil__call_epoll_wait(int epoll, struct vigil__epoll_event *events, int max,
+                           vigil_ns timeout_ns)
+{
+    struct epoll_event raw[EPOLL_BATCH]; /* packed on some machines: not our structure */
+    int batch = max < EPOLL_BATCH ? max : EPOLL_BATCH;
+    int n = -1;
+    errno = ENOSYS;
+    if (timeout_ns != VIGIL_NOWAIT && timeout_ns != VIGIL_FOREVER)
+        n = epoll_wait_ns(epoll, raw, batch, timeout_ns);
+    if (n < 0 && errno == ENOSYS)
+        n = epoll_wait(epoll, raw, batch, milliseconds(timeout_ns));
+    for (int i = 0; i < n; i++) {
+        events[i].key = raw[i].data.u64;
+        events[i].events = raw[i].events;
+    }
+    return wait_result(n);
+}
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * wait_calls.h -- the calls that wait, and what belongs to them, as the backends make them.
+ * Floor: sys.  They stand in one file, wait_calls.c, so that a test program can link a model of a
+ * kernel in its place: no function pointer, no macro, no cost.
+ *
+ * Each is one system call.  Answers are counts or negative statuses; a wait that a signal
+ * interrupted answers 0.  Timeouts are nanoseconds, rounded up where the kernel is coarser;
+ * VIGIL_FOREVER waits without limit.
+ */
+#ifndef VIGIL_WAIT_CALLS_H
+#define VIGIL_WAIT_CALLS_H
+
+#include "base/base.h"
+
+/* select(2) with sets of any size: `words` unsigned longs each, bit fd % BITS of word fd / BITS.
+ * On 0 or an error the sets' contents are undefined. */
+int vigil__call_select(int fd_count, unsigned long *in, unsigned long *out, unsigned long *except,
+                       vigil_ns timeout_ns);
+
+/* poll(2); the events are numbered as vigil.h numbers them. */
+int vigil__call_poll(vigil_pollfd *fds, size_t count, vigil_ns timeout_ns);
+
+/* epoll(7).  EPOLLIN and the others up to EPOLLRDHUP are numbered as vigil.h numbers them; EDGE and
+ * ONESHOT are taken from our bits. */
+struct vigil__epoll_event {
+    uint64_t key;
+    uint32_t events;
+};
+enum vigil__epoll_op { VIGIL__EPOLL_ADD, VIGIL__EPOLL_MODIFY, VIGIL__EPOLL_REMOVE };
+int vigil__call_epoll_create(void);
+/* VIGIL_ENOTSUP: this kind of file cannot be waited for (EPERM). */
+int vigil__call_epoll_ctl(int epoll, enum vigil__epoll_op op, int fd, uint32_t events,
+                          uint64_t key);
+int vigil__call_epoll_wait(int epoll, struct vigil__epoll_event *events, int max,
+                           vigil_ns timeout_ns);
+
+/* A descriptor to wake a wait with: eventfd(2), or a pipe where that is missing (then write_fd is
+ * another).  Signal is async-signal-safe and never blocks. */
+struct vigil__waker {
+    int read_fd, write_fd;
+};
+int vigil__call_waker_open(struct vigil__waker *waker);
+int vigil__call_waker_signal(const struct vigil__waker *waker);
+void vigil__call_waker_drain(const struct vigil__waker *waker);
+void vigil__call_waker_close(struct vigil__waker *waker);
+
+/* Whether `fd` is an open descriptor: fcntl(F_GETFD).  0 or VIGIL_EBADF. */
+int vigil__call_check_fd(int fd);
+void vigil__call_close(int fd);
+
+/* The monotonic clock. */
+vigil_ns vigil__call_now(void);
+
+#endif
