@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * backend.h -- the seam between the loop and the kernel's ways of waiting.  Floor: poller.
+ *
+ * A backend returns records shaped like an io_uring completion and calls nobody.  One const table
+ * describes it; a capability it lacks is a NULL member.  Everything that is the same for all
+ * (retries, deadlines, budgets, callbacks, performing operations when a descriptor is ready) stands
+ * once, above.
+ */
+#ifndef VIGIL_BACKEND_H
+#define VIGIL_BACKEND_H
+
+#include "base/buf.h"
+#include "sys/host.h"
+
+/* A key comes back in records: class (2 bits), kind (6), generation (24), slot (32).  The class and
+ * the slot's generation tell a record of today from one that comes too late. */
+enum vigil__key_class { VIGIL__KEY_WATCH = 1, VIGIL__KEY_OP = 2, VIGIL__KEY_WAKE = 3 };
+
+static inline uint64_t vigil__key(enum vigil__key_class key_class, unsigned kind,
+                                  const uint32_t generation, const uint32_t slot)
+{
+    return (uint64_t)key_class << 62 | (uint64_t)(kind & 0x3f) << 56 |
+           (uint64_t)(generation & 0xffffff) << 32 | slot;
+}
+
+static inline enum vigil__key_class vigil__key_class(uint64_t key)
+{
+    return (enum vigil__key_class)(key >> 62);
+}
+
+static inline unsigned vigil__key_kind(uint64_t key)
+{
+    return (unsigned)(key >> 56) & 0x3f;
+}
+
+static inline uint32_t vigil__key_generation(uint64_t key)
+{
+    return (uint32_t)(key >> 32) & 0xffffff;
+}
+
+static inline uint32_t vigil__key_slot(uint64_t key)
+{
+    return (uint32_t)key;
+}
+
+enum {
+    VIGIL__RECORD_MORE = 1,    /* the operation goes on: this is not its last record */
+    VIGIL__RECORD_DRAINED = 2, /* the system has nothing behind this */
+};
+
+struct vigil__record {
+    uint64_t key;
+    int32_t res;            /* readiness: the event mask; an operation: a count or a status */
+    uint32_t flags;
+    struct vigil__buf *buf; /* RECV and READ with res > 0: one reference, the receiver's */
+    uint32_t offset;        /* where in buf the bytes begin */
+};
+
+enum vigil__op_kind {
+    VIGIL__OP_ACCEPT = 1, /* res: the new descriptor */
+    VIGIL__OP_CONNECT,
+    VIGIL__OP_RECV,
+    VIGIL__OP_READ,
+    VIGIL__OP_SEND,
+    VIGIL__OP_WRITE,
+    VIGIL__OP_SHUTDOWN,
+};
+
+enum {
+    VIGIL__OP_MULTI = 1,    /* goes on until cancelled or failed: ACCEPT, RECV, READ */
+    VIGIL__OP_NOWAIT = 2,   /* answers VIGIL__EAGAIN instead of waiting */
+    VIGIL__OP_WAIT = 4,     /* would block for sure (the last one was cut short): wait first */
+    VIGIL__OP_BLOCKING = 8, /* the descriptor may block: once, and only when it is ready */
+};
+
+/* An operation belongs to the one who performs it from its start to its last record, which is the one
+ * without MORE; it must not move or change meanwhile. */
+struct vigil__op {
+    uint64_t key;
+    vigil_fd fd;
+    uint32_t port; /* the loop's slot for fd: where op_ready parks it */
+    uint8_t kind, flags;
+    bool active; /* started, and its last record not yet seen */
+    union {
+        struct {
+            const vigil_iov *iov;
+            uint32_t count;
+        } io;                   /* SEND, WRITE */
+        const vigil_addr *addr; /* CONNECT */
+        size_t len;             /* RECV, READ: no more than this per record */
+    } u;
+};
+
+struct vigil__backend_config {
+    const vigil_host *host;
+    const vigil_allocator *allocator;
+    struct vigil__pool *pool; /* NULL in a poller: no operations will come */
+};
+
+struct vigil__backend_caps {
+    unsigned events;   /* event bits it can report */
+    bool edge;         /* VIGIL_EDGE works */
+    uint32_t op_kinds; /* bit per vigil__op_kind that submit takes */
+    bool multi;        /* MULTI works for them */
+};
+
+struct vigil__backend {
+    const char *name;
+    /* 0, or why not: VIGIL_ENOTSUP (not to be had here), VIGIL_ENOMEM, VIGIL_EMFILE. */
+    int (*open)(void **self, const struct vigil__backend_config *config,
+                struct vigil__backend_caps *found);
+    void (*close)(void *self);
+    /* After fork, in the child: frees memory and its own descriptors, but touches no kernel set that the
+     * parent shares. */
+    void (*forget)(void *self);
+    /* `was` and `want` are event bits with EDGE and ONESHOT; want 0 removes, synchronously, and never
+     * fails; was 0 adds.  was == want re-arms a one-shot.  VIGIL_EBADF, VIGIL_EEXIST, VIGIL_ENOMEM. */
+    int (*set)(void *self, vigil_fd fd, uint32_t was, uint32_t want, uint64_t key);
+    /* One blocking system call.  Answers how many records; 0 for a timeout, a signal, a wake. */
+    int (*wait)(void *self, struct vigil__record *records, int cap, vigil_ns timeout_ns);
+    /* Any thread, async-signal-safe; drained inside wait, which reports it as a KEY_WAKE record. */
+    int (*wake)(void *self);
+    /* A descriptor that is readable when wait would answer at once; NULL: there is none. */
+    int (*fd)(void *self);
+    /* Operations taken to the kernel.  NULL: readiness only.  0, VIGIL_EFULL or VIGIL_ENOMEM: not taken. */
+    int (*submit)(void *self, struct vigil__op *op);
+    int (*cancel)(void *self, struct vigil__op *op);
+    /* The last reference of a buffer that the backend lent was dropped; NULL: the pool keeps it. */
+    void (*give)(void *self, struct vigil__buf *buf);
+};
+
+extern const struct vigil__backend vigil__backend_select;
+extern const struct vigil__backend vigil__backend_poll;
+extern const struct vigil__backend vigil__backend_epoll;
+
+/* Those built in, best first, NULL behind the last. */
+extern const struct vigil__backend *const vigil__backends[];
+
+/* Opens the backend of that name among the host's; NULL: VIGIL_BACKEND of the environment, else the
+ * first that opens.  VIGIL_EINVAL: no such name. */
+int vigil__backend_open(const char *name, const struct vigil__backend_config *config,
+                        const struct vigil__backend **backend, void **self,
+                        struct vigil__backend_caps *found);
+
+#endif

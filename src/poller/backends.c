@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * backends.c -- which backends there are, and how one is chosen.  Floor: poller.
+ */
+#include "poller/backend.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const struct vigil__backend *const vigil__backends[] = {
+#ifdef __linux__
+    &vigil__backend_epoll,
+#endif
+    &vigil__backend_poll,
+    &vigil__backend_select,
+    NULL,
+};
+
+static int open_first(const struct vigil__backend_config *config,
+                      const struct vigil__backend **backend, void **self,
+                      struct vigil__backend_caps *found);
+
+int vigil__backend_open(const char *name, const struct vigil__backend_config *config,
+                        const struct vigil__backend **backend, void **self,
+                        struct vigil__backend_caps *found)
+{
+    if (name == NULL)
+        name = getenv("VIGIL_BACKEND");
+    if (name == NULL || name[0] == '\0')
+        return open_first(config, backend, self, found);
+    for (size_t i = 0; config->host->backends[i] != NULL; i++) {
+        *backend = config->host->backends[i];
+        if (strcmp((*backend)->name, name) == 0)
+            return (*backend)->open(self, config, found);
+    }
+    return VIGIL_EINVAL;
+}
+
+const char *vigil_backend_name(size_t i)
+{
+    return i < VIGIL_COUNT(vigil__backends) - 1 ? vigil__backends[i]->name : NULL;
+}
+
+int vigil_backend_try(const char *name)
+{
+    if (name == NULL || name[0] == '\0')
+        return VIGIL_EINVAL;
+    const vigil_host *host = vigil__host_system();
+    struct vigil__backend_config config = { .host = host, .allocator = &host->allocator };
+    const struct vigil__backend *backend;
+    struct vigil__backend_caps found = { 0 };
+    void *self;
+    int err = vigil__backend_open(name, &config, &backend, &self, &found);
+    if (err == 0)
+        backend->close(self);
+    return err;
+}
+
+/* Goes on to the next only where one is not to be had here: being out of memory or descriptors is
+ * not a reason to take a lesser one for good. */
+static int open_first(const struct vigil__backend_config *config,
+                      const struct vigil__backend **backend, void **self,
+                      struct vigil__backend_caps *found)
+{
+    int err = VIGIL_ENOTSUP;
+    for (size_t i = 0; err == VIGIL_ENOTSUP && config->host->backends[i] != NULL; i++) {
+        *backend = config->host->backends[i];
+        err = (*backend)->open(self, config, found);
+    }
+    return err;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * fd_table.h -- what is known of each descriptor, found by its number.  Floor: poller.
+ *
+ * The system hands out the lowest free number, so an array indexed by it stays dense.  Each user of
+ * the table says what `at` means there.
+ */
+#ifndef VIGIL_FD_TABLE_H
+#define VIGIL_FD_TABLE_H
+
+#include "base/base.h"
+
+struct vigil__fd_entry {
+    uint64_t key;
+    uint32_t want; /* event bits with EDGE and ONESHOT; 0: not in the table */
+    uint32_t at;
+    uint32_t generation; /* the user's; outlives removal */
+};
+
+struct vigil__fd_table {
+    const vigil_allocator *allocator;
+    struct vigil__fd_entry *entries;
+    uint32_t room;
+};
+
+void vigil__fd_table_clear(struct vigil__fd_table *table);
+
+/* Makes room for the entry of `fd`.  Grows only for one that is open, so that a wild number asks
+ * for no memory.  0, VIGIL_EBADF, VIGIL_ENOMEM. */
+int vigil__fd_table_reserve(struct vigil__fd_table *table, vigil_fd fd);
+
+/* The entry of `fd`, or NULL when it is not in the table. */
+static inline struct vigil__fd_entry *vigil__fd_table_find(const struct vigil__fd_table *table,
+                                                           vigil_fd fd)
+{
+    if (fd < 0 || (uint32_t)fd >= table->room || table->entries[fd].want == 0)
+        return NULL;
+    return &table->entries[fd];
+}
+
+#endif
