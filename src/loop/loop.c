@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * loop.c -- opening, turning, stopping and closing a loop.  Floor: loop.
+ *
+ * All callbacks are called from a turn; backends and operations only bring records.
+ */
+#include "loop/loop.h"
+
+#include <string.h>
+
+static const size_t memory_limit_default = (size_t)256 << 20;
+
+static int loop_turn(vigil_loop *loop, vigil_ns timeout);
+static int turn_wait(vigil_loop *loop, vigil_ns timeout);
+static void turn_records(vigil_loop *loop, int count);
+static void clock_look(vigil_loop *loop, const char *callback);
+static bool loop_alive(const vigil_loop *loop);
+static void loop_free(vigil_loop *loop);
+
+static int options_check(const vigil_loop_options *o)
+{
+    return o->stall_after_ns < 0 || o->grace_ns < 0 ? VIGIL_EINVAL : 0;
+}
+
+static void loop_init(vigil_loop *loop, const vigil_loop_options *o)
+{
+    loop->stall_after_ns = o->stall_after_ns != 0 ? o->stall_after_ns : VIGIL_MS(50);
+    loop->grace_ns = o->grace_ns != 0 ? o->grace_ns : VIGIL_S(10);
+    loop->on_stall = o->on_stall;
+    loop->user = o->user;
+    loop->keep_running = o->keep_running;
+    loop->process = vigil__process_mark();
+    vigil__pool_init(&loop->pool, &loop->allocator,
+                     o->memory_limit != 0 ? o->memory_limit : memory_limit_default);
+    vigil__slab_init(&loop->ports, &loop->allocator, sizeof(struct vigil__port));
+    vigil__slab_init(&loop->timer_slab, &loop->allocator, sizeof(struct vigil__timer));
+    vigil__slab_init(&loop->signal_slab, &loop->allocator, sizeof(struct vigil__signal));
+    vigil__heap_init(&loop->timers, &loop->allocator);
+    vigil__list_init(&loop->dirty);
+    vigil__list_init(&loop->refused);
+    loop->now = vigil__loop_clock(loop);
+    loop->clock_read = loop->now;
+}
+
+int vigil_loop_open(vigil_loop **out, const vigil_loop_options *options)
+{
+    static const vigil_loop_options none;
+    const vigil_loop_options *o = options != NULL ? options : &none;
+    *out = NULL;
+    int status = options_check(o);
+    if (status != 0)
+        return status;
+    const vigil_host *host = o->host != NULL ? o->host : vigil__host_system();
+    const vigil_allocator *allocator = o->allocator != NULL ? o->allocator : &host->allocator;
+    vigil_loop *loop = vigil__alloc(allocator, sizeof(*loop));
+    if (loop == NULL)
+        return VIGIL_ENOMEM;
+    memset(loop, 0, sizeof(*loop));
+    loop->host = host;
+    loop->allocator = *allocator;
+    loop_init(loop, o);
+    struct vigil__backend_config config = { .host = host,
+                                            .allocator = &loop->allocator,
+                                            .pool = &loop->pool };
+    status = vigil__backend_open(o->backend, &config, &loop->backend, &loop->backend_self,
+                                 &loop->caps);
+    if (status == 0 && o->stop_on_signals)
+        status = vigil__stop_signals(loop);
+    if (status != 0) {
+        loop_free(loop);
+        return status;
+    }
+    *out = loop;
+    return 0;
+}
+
+/* Takes the loop for this thread while a turn runs. */
+static int loop_enter(vigil_loop *loop)
+{
+    const void *nobody = NULL;
+    if (!atomic_compare_exchange_strong(&loop->owner, &nobody, vigil__thread_mark()))
+        return nobody == vigil__thread_mark() ? VIGIL_EINVAL : VIGIL_ETHREAD;
+    return 0;
+}
+
+/* Gives it back, and ends it if a callback asked for that: the loop is dead then. */
+static bool loop_leave(vigil_loop *loop)
+{
+    atomic_store(&loop->owner, NULL);
+    if (!loop->closing)
+        return false;
+    loop->closing = false;
+    vigil_loop_close(loop);
+    return true;
+}
+
+int vigil_loop_turn(vigil_loop *loop, vigil_ns timeout_ns)
+{
+    int status = timeout_ns < 0 ? VIGIL_EINVAL : loop_enter(loop);
+    if (status != 0)
+        return status;
+    int count = loop_turn(loop, timeout_ns);
+    return loop_leave(loop) ? VIGIL_ECANCELED : count;
+}
+
+int vigil_loop_run(vigil_loop *loop)
+{
+    int status = loop_enter(loop);
+    if (status != 0)
+        return status;
+    while (status >= 0 && !loop->closing && loop_alive(loop)) {
+        if (atomic_exchange(&loop->stop, false)) {
+            status = 0;
+            break;
+        }
+        status = loop_turn(loop, VIGIL_FOREVER);
+    }
+    if (status >= 0 && loop->draining)
+        status = loop->drain_result;
+    return loop_leave(loop) ? VIGIL_ECANCELED : status < 0 ? status : 0;
+}
+
+void vigil_loop_stop(vigil_loop *loop)
+{
+    atomic_store(&loop->stop, true);
+    (void)loop->backend->wake(loop->backend_self); /* the flag is seen at the latest next turn */
+}
+
+int vigil_loop_drain(vigil_loop *loop, vigil_ns grace_ns)
+{
+    int status = vigil__loop_check(loop);
+    if (status != 0)
+        return status;
+    if (grace_ns < 0)
+        return VIGIL_EINVAL;
+    loop->drain_due = vigil__time_add(vigil__loop_clock(loop), grace_ns);
+    if (loop->draining)
+        return 0;
+    loop->draining = true;
+    if (loop->above != NULL)
+        loop->above->drain(loop);
+    return 0;
+}
+
+void vigil_loop_close(vigil_loop *loop)
+{
+    if (loop == NULL || vigil__loop_check(loop) != 0)
+        return;
+    if (atomic_load(&loop->owner) != NULL) {
+        loop->closing = true;
+        return;
+    }
+    /* Callbacks run below: they find themselves inside a turn of this thread, as always. */
+    atomic_store(&loop->owner, vigil__thread_mark());
+    loop->closing = true;
+    bool forked = !vigil__process_is(loop->process);
+    if (loop->above != NULL && !forked)
+        loop->above->abort_all(loop, VIGIL_ECANCELED);
+    vigil__posts_close(loop, forked);
+    vigil__signals_close(loop);
+    if (loop->above != NULL)
+        loop->above->destroy(loop);
+    loop_free(loop);
+}
+
+int vigil_loop_fd(const vigil_loop *loop)
+{
+    return loop->backend->fd != NULL ? loop->backend->fd(loop->backend_self) : VIGIL_ENOTSUP;
+}
+
+vigil_ns vigil_loop_due(vigil_loop *loop)
+{
+    if (vigil__loop_check(loop) != 0)
+        return VIGIL_FOREVER;
+    vigil__ports_flush(loop);
+    if (!vigil__list_empty(&loop->refused) || vigil__posts_pending(loop) ||
+        atomic_load(&loop->stop) || atomic_load(&loop->sink.pending) != 0)
+        return VIGIL_NOWAIT;
+    vigil_ns due = vigil__heap_due(&loop->timers);
+    if (loop->above != NULL) {
+        vigil_ns above = loop->above->due(loop);
+        due = above < due ? above : due;
+    }
+    if (loop->draining && loop->drain_due < due)
+        due = loop->drain_due;
+    if (due == VIGIL_FOREVER)
+        return VIGIL_FOREVER;
+    vigil_ns now = vigil__loop_clock(loop);
+    return due > now ? due - now : VIGIL_NOWAIT;
+}
+
+const char *vigil_loop_backend(const vigil_loop *loop)
+{
+    return loop->backend->name;
+}
+
+vigil_ns vigil_now(const vigil_loop *loop)
+{
+    return loop->now;
+}
+
+vigil_ns vigil__loop_clock(vigil_loop *loop)
+{
+    return loop->host->now(loop->host->self);
+}
+
+void vigil__callback_ran(vigil_loop *loop, const char *callback)
+{
+    loop->turn_callbacks++;
+    loop->callbacks_untimed++;
+    if (VIGIL_UNLIKELY(loop->callbacks_untimed >= VIGIL__CALLBACKS_CLOCK || loop->stall_turns > 0))
+        clock_look(loop, loop->stall_turns > 0 ? callback : "several");
+    if (loop->above != NULL)
+        loop->above->after_callback(loop);
+}
+
+/* Reads the clock between callbacks, and reports when they took too long since the last look. */
+static void clock_look(vigil_loop *loop, const char *callback)
+{
+    loop->now = vigil__loop_clock(loop);
+    vigil_ns took = loop->now - loop->clock_read;
+    loop->clock_read = loop->now;
+    loop->callbacks_untimed = 0;
+    if (VIGIL_LIKELY(took <= loop->stall_after_ns))
+        return;
+    loop->stall_turns = VIGIL__STALL_TURNS;
+    vigil__count(&loop->stats.stalls, 1);
+    if ((uint64_t)took > atomic_load_explicit(&loop->stats.stall_max_ns, memory_order_relaxed))
+        vigil__gauge(&loop->stats.stall_max_ns, (uint64_t)took);
+    if (loop->on_stall != NULL && !loop->closing)
+        loop->on_stall(loop, callback, took, loop->user);
+}
+
+static bool loop_alive(const vigil_loop *loop)
+{
+    bool connections = loop->above != NULL && loop->above->alive(loop);
+    if (loop->draining)
+        return connections; /* timers and watches do not hold up a drain */
+    return connections || loop->keep_running || loop->timers.count > 0 || loop->watches > 0 ||
+           vigil__posts_pending(loop);
+}
+
+static int loop_turn(vigil_loop *loop, vigil_ns timeout)
+{
+    if (!vigil__process_is(loop->process))
+        return VIGIL_EFORK;
+    int count = turn_wait(loop, timeout);
+    if (count < 0)
+        return count;
+    loop->now = vigil__loop_clock(loop);
+    loop->clock_read = loop->now;
+    loop->callbacks_untimed = 0;
+    loop->turn_callbacks = 0;
+    if (loop->stall_turns > 0)
+        loop->stall_turns--;
+    vigil__count(&loop->stats.turns, 1);
+    vigil_ns turn_now = loop->now;
+    vigil__timers_run(loop);
+    vigil__signals_run(loop);
+    turn_records(loop, count);
+    if (loop->above != NULL && !loop->closing) {
+        loop->above->work(loop);
+        if (!loop->closing)
+            loop->above->deadlines(loop);
+    }
+    if (!loop->closing)
+        vigil__posts_run(loop);
+    if (loop->draining && !loop->closing && loop->drain_due <= turn_now && loop->above != NULL &&
+        loop->above->alive(loop)) {
+        loop->drain_result = VIGIL_ETIMEDOUT;
+        loop->above->abort_all(loop, VIGIL_ETIMEDOUT);
+    }
+    if (loop->above != NULL && !loop->closing)
+        loop->above->closes(loop);
+    vigil__count(&loop->stats.callbacks, loop->turn_callbacks);
+    return (int)loop->turn_callbacks;
+}
+
+/* Sleeps until something is due or ready; answers how many records there are. */
+static int turn_wait(vigil_loop *loop, vigil_ns timeout)
+{
+    /* The look at the clock in here also times what ran since the wait before. */
+    if (loop->callbacks_untimed > 0)
+        clock_look(loop, "several");
+    vigil_ns due = vigil_loop_due(loop);
+    return loop->backend->wait(loop->backend_self, loop->records, VIGIL__RECORDS_MAX,
+                               due < timeout ? due : timeout);
+}
+
+static void turn_records(vigil_loop *loop, int count)
+{
+    vigil__ports_refused(loop);
+    for (int i = 0; i < count && !loop->closing; i++) {
+        struct vigil__record *record = &loop->records[i];
+        switch (vigil__key_class(record->key)) {
+        case VIGIL__KEY_WATCH:
+            vigil__port_ready(loop, record->key, (uint32_t)record->res);
+            break;
+        case VIGIL__KEY_OP:
+            loop->above->record(loop, record);
+            break;
+        case VIGIL__KEY_WAKE:
+            vigil__count(&loop->stats.wakes, 1);
+            break;
+        }
+    }
+}
+
+static void loop_free(vigil_loop *loop)
+{
+    bool forked = !vigil__process_is(loop->process);
+    for (uint32_t i = 0; i < vigil__slab_slots(&loop->ports) && !forked; i++) {
+        struct vigil__port *port = vigil__slab_at(&loop->ports, i);
+        if (vigil__slot_taken(&port->slot))
+            vigil__port_close(loop, port); /* watches that nobody cancelled */
+    }
+    if (loop->signal_slab.live > 0)
+        vigil__signals_close(loop);
+    if (loop->backend_self != NULL)
+        (forked ? loop->backend->forget : loop->backend->close)(loop->backend_self);
+    vigil__slab_clear(&loop->ports);
+    vigil__slab_clear(&loop->timer_slab);
+    vigil__slab_clear(&loop->signal_slab);
+    vigil__heap_clear(&loop->timers);
+    vigil__pool_clear(&loop->pool);
+    vigil_allocator allocator = loop->allocator;
+    vigil__free(&allocator, loop, sizeof(*loop));
+}
+
+/* ---- seeing ---- */
+
+void vigil_stats_get(const vigil_loop *loop, vigil_stats *out)
+{
+#define STATS_LOAD(name, text)                                                            \
+    out->name = atomic_load_explicit(&((vigil_loop *)(uintptr_t)loop)->stats.name,        \
+                                     memory_order_relaxed);
+    VIGIL_STATS_MAP(STATS_LOAD)
+#undef STATS_LOAD
+}

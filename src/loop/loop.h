@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * loop.h -- the inside of a loop.  Floor: loop.
+ *
+ * A turn, in this order: wait; read the clock; timers due by that reading; signals; I/O within
+ * budgets; the connections' own deadlines, after the I/O so that a process that was stopped sheds no
+ * client whose bytes wait; posted calls, a snapshot; closes.  Callbacks run nowhere else.
+ */
+#ifndef VIGIL_LOOP_H
+#define VIGIL_LOOP_H
+
+#include <stdatomic.h>
+
+#include "base/heap.h"
+#include "base/list.h"
+#include "base/slab.h"
+#include "poller/backend.h"
+
+enum {
+    VIGIL__RECORDS_MAX = 256,    /* records taken per wait: a turn's worth, then timers run again */
+    VIGIL__CALLBACKS_CLOCK = 32, /* callbacks between two looks at the clock */
+    VIGIL__STALL_TURNS = 1000,   /* turns timed callback by callback after a stall */
+};
+
+/* One descriptor that the backend watches for this loop: for a watch of the user's, or to perform
+ * the operations of a connection or listener when it is ready. */
+struct vigil__port {
+    struct vigil__slot slot;
+    vigil_fd fd;
+    uint16_t want;  /* what is to be reported, and */
+    uint16_t known; /* what the backend has been told */
+    bool watch;     /* which of the union it is */
+    bool rearm;     /* tell the backend even when want == known: a one-shot */
+    struct vigil__link dirty; /* in loop->dirty while want and known differ */
+    union {
+        struct {
+            struct vigil__op *in, *out; /* parked until the descriptor is ready */
+        } ops;
+        struct {
+            vigil_watch_fn *fn;
+            void *arg;
+        } watch;
+    } u;
+};
+
+struct vigil__timer {
+    struct vigil__slot slot;
+    vigil_timer_fn *fn;
+    void *arg;
+};
+
+struct vigil__signal {
+    struct vigil__slot slot;
+    int signo;
+    vigil_signal_fn *fn;
+    void *arg;
+};
+
+/* What the floor of connections does for the loop.  It plugs itself in with the first listener or
+ * connection, so a program without any does not carry it. */
+struct vigil__above {
+    void (*record)(vigil_loop *loop, struct vigil__record *record); /* of an operation */
+    void (*after_callback)(vigil_loop *loop);                       /* output leaves */
+    void (*work)(vigil_loop *loop);                                 /* what I/O left to do */
+    void (*deadlines)(vigil_loop *loop);
+    void (*closes)(vigil_loop *loop);
+    vigil_ns (*due)(const vigil_loop *loop); /* VIGIL_NOWAIT: there is work */
+    bool (*alive)(const vigil_loop *loop);
+    void (*drain)(vigil_loop *loop);
+    void (*abort_all)(vigil_loop *loop, int why);
+    void (*dump)(vigil_loop *loop, vigil_text_fn *write, void *arg);
+    void (*destroy)(vigil_loop *loop);
+};
+
+struct vigil_loop {
+    const vigil_host *host;
+    vigil_allocator allocator;
+    const struct vigil__backend *backend;
+    void *backend_self;
+    struct vigil__backend_caps caps;
+    struct vigil__pool pool;
+    uint64_t process;            /* which one opened it: vigil__process_is */
+    _Atomic(const void *) owner; /* the thread inside a turn, or NULL */
+
+    vigil_ns now;
+    vigil_ns clock_read;       /* the last look at the clock, and */
+    unsigned callbacks_untimed; /* callbacks since */
+    unsigned stall_turns;      /* turns still to be timed callback by callback */
+    unsigned turn_callbacks;
+    vigil_ns stall_after_ns, grace_ns;
+    vigil_stall_fn *on_stall;
+    void *user;
+    bool keep_running;
+
+    struct vigil__slab ports;
+    uint32_t watches;
+    struct vigil__link dirty;
+    struct vigil__link refused; /* ports that the backend would not take */
+    struct vigil__slab timer_slab;
+    struct vigil__heap timers;
+    struct vigil__slab signal_slab;
+    struct vigil__signal_sink sink;
+    vigil_signal stop_signals[2];
+    struct vigil_remote *remote;
+
+    _Atomic bool stop;
+    bool closing;    /* vigil_loop_close() inside a callback */
+    bool draining;   /* and until when: */
+    vigil_ns drain_due;
+    int drain_result;
+
+    const struct vigil__above *above;
+    void *above_state;
+
+    struct vigil__loop_stats {
+#define STATS_MEMBER(name, text) _Atomic uint64_t name;
+        VIGIL_STATS_MAP(STATS_MEMBER)
+#undef STATS_MEMBER
+    } stats;
+    struct vigil__record records[VIGIL__RECORDS_MAX];
+};
+
+/* Counters have one writer, the loop's thread; others read them whole. */
+static inline void vigil__count(_Atomic uint64_t *counter, uint64_t by)
+{
+    uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, value + by, memory_order_relaxed);
+}
+
+static inline void vigil__gauge(_Atomic uint64_t *counter, uint64_t value)
+{
+    atomic_store_explicit(counter, value, memory_order_relaxed);
+}
+
+/* 0, or VIGIL_ETHREAD when another thread is inside a turn of this loop. */
+static inline int vigil__loop_check(const vigil_loop *loop)
+{
+    const void *owner = atomic_load_explicit(&((vigil_loop *)(uintptr_t)loop)->owner,
+                                             memory_order_relaxed);
+    return VIGIL_LIKELY(owner == NULL || owner == vigil__thread_mark()) ? 0 : VIGIL_ETHREAD;
+}
+
+/* After every callback: counts it, looks at the clock now and then, lets output leave. */
+void vigil__callback_ran(vigil_loop *loop, const char *callback);
+
+/* The clock, read now. */
+vigil_ns vigil__loop_clock(vigil_loop *loop);
+
+/* ---- ports (ports.c) ---- */
+
+/* A port for `fd`; the backend hears of it when something is wanted. */
+int vigil__port_open(vigil_loop *loop, vigil_fd fd, struct vigil__port **out);
+/* It has left the kernel's set when this returns.  Nothing may be parked on it. */
+void vigil__port_close(vigil_loop *loop, struct vigil__port *port);
+/* Merged until the next wait; but a port is removed from the kernel at once by its close. */
+void vigil__port_want(vigil_loop *loop, struct vigil__port *port, uint16_t want);
+/* Tells the backend what changed.  Those it refuses are remembered, and told in the next turn. */
+void vigil__ports_flush(vigil_loop *loop);
+void vigil__ports_refused(vigil_loop *loop);
+/* Tells it of this one, and answers what it says. */
+int vigil__port_flush(vigil_loop *loop, struct vigil__port *port);
+
+static inline struct vigil__port *vigil__port_at(const vigil_loop *loop, uint32_t index)
+{
+    return vigil__slab_at(&loop->ports, index);
+}
+
+/* ---- operations (op_ready.c) ---- */
+
+/* Starts an operation.  1: it has ended already, with *record; 0: its records will come;
+ * VIGIL_EFULL, VIGIL_ENOMEM: not taken. */
+int vigil__op_start(vigil_loop *loop, struct vigil__op *op, struct vigil__record *record);
+
+/* True: it is over, no record follows.  False: its last record is still to come. */
+bool vigil__op_cancel(vigil_loop *loop, struct vigil__op *op);
+
+/* Performs what is parked on a port that is ready. */
+void vigil__port_ready(vigil_loop *loop, uint64_t key, uint32_t events);
+/* Ends what is parked on a port that cannot be watched, with `status`. */
+void vigil__port_fail(vigil_loop *loop, struct vigil__port *port, int status);
+
+/* ---- posts (remote.c) ---- */
+
+/* Runs what was posted until now. */
+void vigil__posts_run(vigil_loop *loop);
+bool vigil__posts_pending(const vigil_loop *loop);
+/* Runs the rest with VIGIL_ECANCELED, or without a callback in a forked child; later posts are refused. */
+void vigil__posts_close(vigil_loop *loop, bool forked);
+
+/* ---- timers, signals, watches ---- */
+
+void vigil__timers_run(vigil_loop *loop);
+void vigil__signals_run(vigil_loop *loop);
+void vigil__signals_close(vigil_loop *loop);
+/* SIGINT and SIGTERM: the first drains, the second aborts. */
+int vigil__stop_signals(vigil_loop *loop);
+
+#endif

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * op_ready.c -- operations performed over readiness.  Floor: loop.
+ *
+ * Try now; on "would block" park on the descriptor's port; try again when that is ready.  Input and
+ * new connections are parked first: trying before anything can be there costs a call for nothing.
+ * Those who start operations cannot tell this from a kernel that completes them.
+ */
+#include "loop/loop.h"
+
+enum {
+    READS_MAX = 4,    /* full buffers from one connection before the others have their turn */
+    ACCEPTS_MAX = 64, /* newcomers from one listener before those already here have theirs */
+};
+
+static int op_attempt(vigil_loop *loop, struct vigil__op *op, bool ready);
+static void op_park(vigil_loop *loop, struct vigil__op *op);
+static void op_unpark(vigil_loop *loop, struct vigil__op *op);
+static void perform_accepts(vigil_loop *loop, struct vigil__op *op);
+static void perform_reads(vigil_loop *loop, struct vigil__op *op);
+static void perform_once(vigil_loop *loop, struct vigil__op *op);
+static void op_deliver(vigil_loop *loop, struct vigil__op *op, struct vigil__record *record);
+
+static bool op_is_input(const struct vigil__op *op)
+{
+    return op->kind == VIGIL__OP_ACCEPT || op->kind == VIGIL__OP_RECV || op->kind == VIGIL__OP_READ;
+}
+
+static struct vigil__op **op_place(vigil_loop *loop, const struct vigil__op *op)
+{
+    struct vigil__port *port = vigil__port_at(loop, op->port);
+    return op_is_input(op) ? &port->u.ops.in : &port->u.ops.out;
+}
+
+/* One receive into a buffer of the pool.  Answers as host->recv does. */
+static int op_receive(vigil_loop *loop, struct vigil__op *op, struct vigil__record *record)
+{
+    const vigil_host *host = loop->host;
+    size_t len = vigil__min(op->u.len, VIGIL__BUF_READ);
+    struct vigil__buf *buf = vigil__buf_take(&loop->pool, len, VIGIL__BUF_INPUT);
+    if (buf == NULL)
+        return VIGIL_ENOBUFS;
+    int res = op->kind == VIGIL__OP_RECV ? host->recv(host->self, op->fd, buf->data, len)
+                                         : host->read(host->self, op->fd, buf->data, len);
+    if (res <= 0) {
+        vigil__buf_drop(&loop->pool, buf);
+        return res;
+    }
+    record->buf = buf;
+    record->flags = (size_t)res < len ? VIGIL__RECORD_DRAINED : 0;
+    return res;
+}
+
+static int start_ready(vigil_loop *loop, struct vigil__op *op, struct vigil__record *record)
+{
+    bool try_now = op_is_input(op) ? (op->flags & VIGIL__OP_NOWAIT) != 0
+                                   : (op->flags & (VIGIL__OP_WAIT | VIGIL__OP_BLOCKING)) == 0;
+    if (try_now) {
+        *record = (struct vigil__record){ .key = op->key };
+        switch (op->kind) {
+        case VIGIL__OP_ACCEPT:
+            record->res = op_attempt(loop, op, true);
+            break;
+        case VIGIL__OP_RECV:
+        case VIGIL__OP_READ:
+            record->res = op_receive(loop, op, record);
+            break;
+        default:
+            record->res = op_attempt(loop, op, false);
+        }
+        if (record->res != VIGIL__EAGAIN || (op->flags & VIGIL__OP_NOWAIT) != 0)
+            return 1;
+    }
+    op_park(loop, op);
+    return 0;
+}
+
+int vigil__op_start(vigil_loop *loop, struct vigil__op *op, struct vigil__record *record)
+{
+    VIGIL_ASSERT(!op->active);
+    int status = (loop->caps.op_kinds >> op->kind & 1) != 0
+                     ? loop->backend->submit(loop->backend_self, op)
+                     : start_ready(loop, op, record);
+    op->active = status == 0;
+    return status;
+}
+
+bool vigil__op_cancel(vigil_loop *loop, struct vigil__op *op)
+{
+    if (!op->active)
+        return true;
+    if ((loop->caps.op_kinds >> op->kind & 1) != 0) {
+        (void)loop->backend->cancel(loop->backend_self, op); /* it only hurries the last record */
+        return false;
+    }
+    op_unpark(loop, op);
+    return true;
+}
+
+void vigil__port_ready(vigil_loop *loop, uint64_t key, uint32_t events)
+{
+    uint32_t index = vigil__key_slot(key);
+    struct vigil__port *port = vigil__port_at(loop, index);
+    uint32_t generation = port->slot.generation;
+    if ((generation & 0xffffff) != vigil__key_generation(key))
+        return; /* of one that is gone */
+    if (port->watch) {
+        if ((port->known & VIGIL_ONESHOT) != 0)
+            port->rearm = false;
+        port->u.watch.fn(loop, (vigil_watch){ vigil__slot_handle(&port->slot) }, events,
+                         port->u.watch.arg);
+        vigil__callback_ran(loop, "watch");
+        return;
+    }
+    struct vigil__op *op = port->u.ops.in;
+    if (op != NULL && (events & ~(uint32_t)VIGIL_OUT) != 0) {
+        if (op->kind == VIGIL__OP_ACCEPT)
+            perform_accepts(loop, op);
+        else
+            perform_reads(loop, op);
+        if (port->slot.generation != generation)
+            return; /* that closed it */
+    }
+    op = port->u.ops.out;
+    if (op != NULL && (events & (VIGIL_OUT | VIGIL_HUP | VIGIL_ERR | VIGIL_NVAL)) != 0)
+        perform_once(loop, op);
+}
+
+void vigil__port_fail(vigil_loop *loop, struct vigil__port *port, int status)
+{
+    uint32_t generation = port->slot.generation;
+    if (port->watch) {
+        port->u.watch.fn(loop, (vigil_watch){ vigil__slot_handle(&port->slot) },
+                         VIGIL_ERR | VIGIL_NVAL, port->u.watch.arg);
+        vigil__callback_ran(loop, "watch");
+        return;
+    }
+    for (int i = 0; i < 2 && port->slot.generation == generation; i++) {
+        struct vigil__op *op = i == 0 ? port->u.ops.in : port->u.ops.out;
+        if (op != NULL)
+            op_deliver(loop, op, &(struct vigil__record){ .key = op->key, .res = status });
+    }
+}
+
+static int op_attempt(vigil_loop *loop, struct vigil__op *op, bool ready)
+{
+    const vigil_host *host = loop->host;
+    switch (op->kind) {
+    case VIGIL__OP_ACCEPT: {
+        vigil_fd fd = VIGIL_FD_NONE;
+        int status = host->accept(host->self, op->fd, &fd);
+        return status < 0 ? status : (int)fd;
+    }
+    case VIGIL__OP_CONNECT:
+        return ready ? host->socket_error(host->self, op->fd)
+                     : host->connect(host->self, op->fd, op->u.addr);
+    case VIGIL__OP_SEND:
+        return host->sendv(host->self, op->fd, op->u.io.iov, op->u.io.count);
+    case VIGIL__OP_WRITE:
+        return host->writev(host->self, op->fd, op->u.io.iov, op->u.io.count);
+    default:
+        VIGIL_ASSERT(op->kind == VIGIL__OP_SHUTDOWN);
+        return host->shutdown(host->self, op->fd);
+    }
+}
+
+static void op_park(vigil_loop *loop, struct vigil__op *op)
+{
+    struct vigil__op **place = op_place(loop, op);
+    VIGIL_ASSERT(*place == NULL);
+    *place = op;
+    struct vigil__port *port = vigil__port_at(loop, op->port);
+    vigil__port_want(loop, port, (uint16_t)(port->want | (op_is_input(op) ? VIGIL_IN : VIGIL_OUT)));
+}
+
+static void op_unpark(vigil_loop *loop, struct vigil__op *op)
+{
+    struct vigil__op **place = op_place(loop, op);
+    VIGIL_ASSERT(*place == op);
+    *place = NULL;
+    op->active = false;
+    struct vigil__port *port = vigil__port_at(loop, op->port);
+    int keep = ~(op_is_input(op) ? VIGIL_IN : VIGIL_OUT);
+    vigil__port_want(loop, port, (uint16_t)(port->want & keep));
+}
+
+static void op_deliver(vigil_loop *loop, struct vigil__op *op, struct vigil__record *record)
+{
+    if ((record->flags & VIGIL__RECORD_MORE) == 0)
+        op_unpark(loop, op);
+    loop->above->record(loop, record);
+}
+
+/* Whether an accept error is the newcomer's own, so that the next one may be taken (accept(2)). */
+static bool accept_goes_on(int status)
+{
+    switch (status) {
+    case VIGIL_ECONNRESET:
+    case VIGIL_EPROTO:
+    case VIGIL_EUNREACH:
+    case VIGIL_EACCES:
+    case VIGIL_ETIMEDOUT:
+    case VIGIL_ECONNREFUSED:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void perform_accepts(vigil_loop *loop, struct vigil__op *op)
+{
+    int rounds = (op->flags & VIGIL__OP_BLOCKING) != 0 ? 1 : ACCEPTS_MAX;
+    for (int i = 0; i < rounds && op->active; i++) {
+        struct vigil__record record = { .key = op->key };
+        record.res = op_attempt(loop, op, true);
+        if (record.res == VIGIL__EAGAIN)
+            return;
+        if (record.res >= 0 || accept_goes_on(record.res))
+            record.flags = VIGIL__RECORD_MORE;
+        op_deliver(loop, op, &record);
+        if (loop->closing)
+            return;
+    }
+}
+
+static void perform_reads(vigil_loop *loop, struct vigil__op *op)
+{
+    bool multi = (op->flags & VIGIL__OP_MULTI) != 0;
+    int rounds = (op->flags & VIGIL__OP_BLOCKING) != 0 ? 1 : READS_MAX;
+    for (int i = 0; i < rounds; i++) {
+        struct vigil__record record = { .key = op->key };
+        record.res = op_receive(loop, op, &record);
+        if (record.res == VIGIL__EAGAIN)
+            return;
+        bool more = record.res > 0 && multi;
+        bool drained = (record.flags & VIGIL__RECORD_DRAINED) != 0;
+        record.flags |= more ? VIGIL__RECORD_MORE : 0;
+        op_deliver(loop, op, &record);
+        /* It may have been cancelled, and even started anew as another, by what that called. */
+        if (!more || drained || !op->active || (op->flags & VIGIL__OP_MULTI) == 0 || loop->closing)
+            return;
+    }
+}
+
+static void perform_once(vigil_loop *loop, struct vigil__op *op)
+{
+    struct vigil__record record = { .key = op->key };
+    record.res = op_attempt(loop, op, true);
+    if (record.res != VIGIL__EAGAIN)
+        op_deliver(loop, op, &record);
+}
