@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * connect.c -- connections that we begin, and descriptors that we are given.  Floor: conn.
+ *
+ * Each address of a WHERE is tried in turn under one deadline.
+ */
+#include "conn/conn.h"
+#include "sys/addr.h"
+
+#include <string.h>
+
+static const vigil_ns backlog_retry_ns = VIGIL_MS(10);
+
+static const vigil_conn_options no_options;
+
+static int connect_socket(vigil_loop *loop, struct vigil__conn *c);
+static void connect_failed(vigil_loop *loop, struct vigil__conn *c, int status);
+
+/* What every new connection needs; `limits` comes with a reference that the connection takes over. */
+static int conn_make(vigil_loop *loop, const vigil_conn_options *o, bool stream,
+                     struct vigil__conn **out)
+{
+    int status = vigil__loop_check(loop);
+    if (status == 0 && loop->draining)
+        status = VIGIL_ECANCELED;
+    if (status == 0)
+        status = vigil__conns_need(loop);
+    struct vigil__limits *limits = NULL;
+    if (status == 0)
+        status = vigil__limits_new(loop, &o->limits, stream, &limits);
+    if (status == 0)
+        status = vigil__conn_new(loop, o->ops, o->ctx, limits, out);
+    vigil__limits_drop(loop, limits);
+    return status;
+}
+
+/* ---- connecting ---- */
+
+int vigil_connect(vigil_loop *loop, const char *where, const vigil_conn_options *options,
+                  vigil_conn *out)
+{
+    const vigil_conn_options *o = options != NULL ? options : &no_options;
+    vigil_addr addresses[VIGIL__ADDRESSES_MAX];
+    int count = vigil__where_addresses(loop->host, where, false, addresses, VIGIL__ADDRESSES_MAX);
+    if (count < 0)
+        return count;
+    struct vigil__conn *c;
+    int status = conn_make(loop, o, true, &c);
+    if (status != 0)
+        return status;
+    c->connecting = vigil__alloc(&loop->allocator, sizeof(*c->connecting));
+    if (c->connecting == NULL) {
+        vigil__conn_undo(loop, c);
+        return VIGIL_ENOMEM;
+    }
+    memset(c->connecting, 0, sizeof(*c->connecting));
+    memcpy(c->connecting->addresses, addresses, sizeof(addresses));
+    c->connecting->count = count;
+    c->connecting->retry_due = VIGIL_FOREVER;
+    c->opened_at = vigil__loop_clock(loop);
+    status = connect_socket(loop, c);
+    if (status != 0) {
+        vigil__conn_undo(loop, c);
+        return status;
+    }
+    vigil__deadline_arm(loop, c);
+    vigil__conn_todo(loop, c, VIGIL__TODO_CONNECT);
+    if (out != NULL)
+        *out = vigil__conn_handle(c);
+    return 0;
+}
+
+/* A socket for the address that is tried now. */
+static int connect_try(vigil_loop *loop, struct vigil__conn *c)
+{
+    const vigil_host *host = loop->host;
+    const vigil_addr *addr = &c->connecting->addresses[c->connecting->at];
+    vigil_fd fd = VIGIL_FD_NONE;
+    int status = host->socket(host->self, (vigil_family)addr->family, &fd);
+    if (status != 0)
+        return status;
+    if (addr->family != VIGIL_FAMILY_UNIX)
+        (void)host->option(host->self, fd, VIGIL__SO_NODELAY, 1); /* slower without it, not wrong */
+    status = vigil__conn_socket(loop, c, fd);
+    if (status != 0)
+        vigil__fd_close(loop, fd);
+    return status;
+}
+
+/* The same, passing over families that this machine does not have. */
+static int connect_socket(vigil_loop *loop, struct vigil__conn *c)
+{
+    int status = VIGIL_EADDR;
+    while (c->connecting->at < c->connecting->count && status == VIGIL_EADDR) {
+        status = connect_try(loop, c);
+        c->connecting->at += status == VIGIL_EADDR;
+    }
+    return status;
+}
+
+static void connect_release(vigil_loop *loop, struct vigil__conn *c)
+{
+    if (c->port_in == NULL)
+        return;
+    vigil__port_close(loop, c->port_in);
+    vigil__fd_close(loop, c->fd_in);
+    c->port_in = NULL;
+    c->port_out = NULL;
+    c->fd_in = VIGIL_FD_NONE;
+    c->fd_out = VIGIL_FD_NONE;
+}
+
+void vigil__connect_work(vigil_loop *loop, struct vigil__conn *c)
+{
+    struct vigil__op *op = &c->op_out;
+    if (c->connecting == NULL || op->active)
+        return;
+    c->connecting->retry_due = VIGIL_FOREVER;
+    op->kind = VIGIL__OP_CONNECT;
+    op->flags = 0;
+    op->fd = c->fd_out;
+    op->port = c->port_out->slot.index;
+    op->u.addr = &c->connecting->addresses[c->connecting->at];
+    struct vigil__record record;
+    int status = vigil__op_start(loop, op, &record);
+    if (status != 0)
+        vigil__connect_record(loop, c, status < 0 ? status : record.res);
+}
+
+/* A socket that, without a listener, met itself by taking the port it was to connect to as its own. */
+static bool connected_to_itself(vigil_loop *loop, const struct vigil__conn *c)
+{
+    const vigil_host *host = loop->host;
+    vigil_addr local, peer;
+    if (c->connecting->addresses[c->connecting->at].family == VIGIL_FAMILY_UNIX ||
+        host->local(host->self, c->fd_in, &local) != 0 ||
+        host->peer(host->self, c->fd_in, &peer) != 0)
+        return false;
+    return local.port == peer.port && local.family == peer.family &&
+           memcmp(local.ip, peer.ip, sizeof(local.ip)) == 0;
+}
+
+void vigil__connect_record(vigil_loop *loop, struct vigil__conn *c, int res)
+{
+    if (res == VIGIL_EBUSY) { /* a Unix backlog is full: nothing will tell when it is not */
+        c->connecting->retry_due = vigil__time_add(loop->now, backlog_retry_ns);
+        vigil__deadline_arm(loop, c);
+        return;
+    }
+    if (res == 0 && connected_to_itself(loop, c)) {
+        (void)loop->host->option(loop->host->self, c->fd_in, VIGIL__SO_RESET, 1); /* frees the port */
+        res = VIGIL_ECONNREFUSED;
+    }
+    if (res != 0) {
+        connect_failed(loop, c, res);
+        return;
+    }
+    vigil__free(&loop->allocator, c->connecting, sizeof(*c->connecting));
+    c->connecting = NULL;
+    c->op_out.flags = 0;
+    vigil__count(&loop->stats.connected, 1);
+    vigil__conn_todo(loop, c, VIGIL__TODO_OPEN);
+}
+
+/* Goes on with the next address, or gives up. */
+static void connect_failed(vigil_loop *loop, struct vigil__conn *c, int status)
+{
+    struct vigil__connecting *connecting = c->connecting;
+    connect_release(loop, c);
+    if (++connecting->at < connecting->count) {
+        int next = connect_socket(loop, c);
+        if (next == 0) {
+            vigil__conn_todo(loop, c, VIGIL__TODO_CONNECT);
+            return;
+        }
+        status = next == VIGIL_EADDR ? status : next;
+    }
+    vigil__count(&loop->stats.connect_failed, 1);
+    vigil__conn_close(loop, c, status);
+}
+
+/* ---- adopting ---- */
+
+/* One side of what is adopted: a port of its own. */
+static int adopt_side(vigil_loop *loop, vigil_fd fd, bool *socket, bool *blocking,
+                      struct vigil__port **port)
+{
+    const vigil_host *host = loop->host;
+    struct vigil__fd_info info;
+    int status = host->describe(host->self, fd, &info);
+    if (status != 0)
+        return status;
+    if (info.kind == VIGIL__FD_LISTENER)
+        return VIGIL_EINVAL;
+    *socket = info.kind == VIGIL__FD_SOCKET;
+    /* A socket is asked call by call not to block; anything else is opened anew, once all is well. */
+    *blocking = !*socket && !info.nonblocking;
+    return vigil__port_open(loop, fd, port);
+}
+
+static int adopt_sides(vigil_loop *loop, struct vigil__conn *c, vigil_fd in, vigil_fd out)
+{
+    int status = 0;
+    if (in != VIGIL_FD_NONE)
+        status = adopt_side(loop, in, &c->socket_in, &c->blocking_in, &c->port_in);
+    if (status != 0)
+        return status;
+    if (out == in) {
+        c->port_out = c->port_in;
+        c->socket_out = c->socket_in;
+        c->blocking_out = c->blocking_in;
+    } else if (out != VIGIL_FD_NONE) {
+        status = adopt_side(loop, out, &c->socket_out, &c->blocking_out, &c->port_out);
+    }
+    if (status != 0)
+        return status;
+    c->fd_in = in;
+    c->fd_out = out;
+    return 0;
+}
+
+/* Whether another connection of this loop has the descriptor already. */
+static bool adopted_already(const vigil_loop *loop, vigil_fd fd)
+{
+    const struct vigil__conns *conns = vigil__conns(loop);
+    for (const struct vigil__link *at = conns->all.next; at != &conns->all; at = at->next) {
+        const struct vigil__conn *c = VIGIL_OWNER(at, const struct vigil__conn, all);
+        if (fd != VIGIL_FD_NONE && (c->fd_in == fd || c->fd_out == fd))
+            return true;
+    }
+    return false;
+}
+
+int vigil_adopt(vigil_loop *loop, vigil_fd in, vigil_fd out, const vigil_conn_options *options,
+                vigil_conn *conn)
+{
+    const vigil_conn_options *o = options != NULL ? options : &no_options;
+    if (in == VIGIL_FD_NONE && out == VIGIL_FD_NONE)
+        return VIGIL_EBADF;
+    const vigil_host *host = loop->host;
+    struct vigil__fd_info info = { .kind = VIGIL__FD_OTHER };
+    int status = out != VIGIL_FD_NONE ? host->describe(host->self, out, &info) : 0;
+    struct vigil__conn *c;
+    if (status == 0)
+        status = conn_make(loop, o, info.kind == VIGIL__FD_SOCKET, &c);
+    if (status != 0)
+        return status;
+    status = adopted_already(loop, in) || adopted_already(loop, out) ? VIGIL_EEXIST
+                                                                     : adopt_sides(loop, c, in, out);
+    if (status != 0) {
+        vigil__conn_undo(loop, c);
+        return status;
+    }
+    if (c->blocking_in && host->reopen(host->self, in) == 0) {
+        c->blocking_in = false;
+        c->blocking_out = c->blocking_out && out != in;
+    }
+    if (c->blocking_out && out != in && host->reopen(host->self, out) == 0)
+        c->blocking_out = false;
+    c->op_out.flags = c->blocking_out ? VIGIL__OP_BLOCKING : 0;
+    c->eof_seen = c->eof_told = in == VIGIL_FD_NONE;
+    c->end_asked = c->out_done = out == VIGIL_FD_NONE;
+    vigil__conn_todo(loop, c, VIGIL__TODO_OPEN);
+    if (conn != NULL)
+        *conn = vigil__conn_handle(c);
+    return 0;
+}

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * input.c -- what comes in: the law of `data`, end of input, pause and resume.  Floor: conn.
+ *
+ * New bytes join what is held, `data` is offered all of it, and what it leaves stays held.  A
+ * connection reads in one of two ways: while it holds nothing, one operation brings record after
+ * record; while it holds something it wants more of, single receives bring no more than in_max
+ * allows.
+ */
+#include "conn/conn.h"
+
+#include <string.h>
+
+static void input_after(vigil_loop *loop, struct vigil__conn *c);
+
+static bool input_blocked(const struct vigil__conn *c)
+{
+    return !vigil__list_empty(&c->blocked) || c->memory_wait;
+}
+
+/* ---- reading or not ---- */
+
+static bool input_wanted(const struct vigil__conn *c)
+{
+    if (c->port_in == NULL || c->eof_seen || !c->opened)
+        return false;
+    return c->finishing ? !c->memory_wait : !c->paused && !input_blocked(c);
+}
+
+/* The operation as it should be now. */
+static void input_shape(const struct vigil__conn *c, struct vigil__op *op)
+{
+    size_t in_max = c->limits->value.in_max;
+    op->kind = c->socket_in ? VIGIL__OP_RECV : VIGIL__OP_READ;
+    op->fd = c->fd_in;
+    op->port = c->port_in->slot.index;
+    op->flags = c->blocking_in ? VIGIL__OP_BLOCKING : 0;
+    if (c->drain && !c->blocking_in && !c->finishing)
+        op->flags |= VIGIL__OP_NOWAIT;
+    else if (c->held_len == 0)
+        op->flags |= VIGIL__OP_MULTI;
+    op->u.len = vigil__min(in_max - (c->held_len < in_max ? c->held_len : 0), VIGIL__BUF_READ);
+}
+
+void vigil__input_update(vigil_loop *loop, struct vigil__conn *c)
+{
+    if (c->closing)
+        return;
+    struct vigil__op *op = &c->op_in;
+    if (!input_wanted(c)) {
+        (void)vigil__op_cancel(loop, op); /* looked at again with its last record */
+        return;
+    }
+    struct vigil__op shape = *op;
+    input_shape(c, &shape);
+    if (shape.u.len == 0) { /* the limit was lowered to below what is held */
+        vigil__conn_close(loop, c, VIGIL_ELIMIT);
+        return;
+    }
+    if (op->active) {
+        bool same = op->flags == shape.flags && op->u.len == shape.u.len;
+        if (same || !vigil__op_cancel(loop, op))
+            return;
+        shape.active = false;
+    }
+    *op = shape;
+    struct vigil__record record;
+    int status = vigil__op_start(loop, op, &record);
+    if (status < 0)
+        vigil__memory_wait(loop, c);
+    else if (status > 0)
+        vigil__input_record(loop, c, &record);
+}
+
+void vigil__input_unblock(vigil_loop *loop, struct vigil__conn *c)
+{
+    (void)loop;
+    vigil__list_remove(&c->blocked);
+    c->blocked_on = (vigil_conn){ 0 };
+}
+
+int vigil_pause(vigil_loop *loop, vigil_conn conn)
+{
+    struct vigil__conn *c;
+    int status = vigil__conn_get(loop, conn, &c);
+    if (status != 0)
+        return status;
+    if (!c->finishing) {
+        c->paused = true;
+        vigil__input_update(loop, c);
+    }
+    return 0;
+}
+
+int vigil_resume(vigil_loop *loop, vigil_conn conn)
+{
+    struct vigil__conn *c;
+    int status = vigil__conn_get(loop, conn, &c);
+    if (status != 0)
+        return status;
+    if (c->paused) {
+        c->paused = false;
+        vigil__conn_todo(loop, c, VIGIL__TODO_OFFER | VIGIL__TODO_READ);
+    }
+    return 0;
+}
+
+int vigil_conn_held(vigil_loop *loop, vigil_conn conn, const void **p, size_t *n)
+{
+    struct vigil__conn *c;
+    int status = vigil__conn_get(loop, conn, &c);
+    if (status != 0)
+        return status;
+    *p = c->held_len > 0 ? c->held->data + c->held_at : NULL;
+    *n = c->held_len;
+    return 0;
+}
+
+/* ---- what is held ---- */
+
+void vigil__input_drop(vigil_loop *loop, struct vigil__conn *c)
+{
+    if (c->held == NULL)
+        return;
+    vigil__count(&loop->stats.dropped_in, c->held_len);
+    vigil__buf_drop(&loop->pool, c->held);
+    c->held = NULL;
+    c->held_len = 0;
+    c->held_at = 0;
+}
+
+/* Puts what is held into a buffer of at least `size`.  False: no memory. */
+static bool held_move(vigil_loop *loop, struct vigil__conn *c, size_t size)
+{
+    /* These bytes are here already: they may use what is kept back for output. */
+    struct vigil__buf *buf = vigil__buf_take(&loop->pool, size, VIGIL__BUF_OUTPUT);
+    if (buf == NULL)
+        return false;
+    memcpy(buf->data, c->held->data + c->held_at, c->held_len);
+    vigil__buf_drop(&loop->pool, c->held);
+    c->held = buf;
+    c->held_at = 0;
+    return true;
+}
+
+/* Joins a record's bytes to what is held.  Takes its buffer.  False: no memory, the bytes are lost. */
+static bool held_join(vigil_loop *loop, struct vigil__conn *c, const struct vigil__record *record)
+{
+    size_t n = (size_t)record->res;
+    if (c->held_len == 0) {
+        if (c->held != NULL)
+            vigil__buf_drop(&loop->pool, c->held);
+        c->held = record->buf;
+        c->held_at = record->offset;
+        c->held_len = n;
+        return true;
+    }
+    bool fits = c->held->refs == 1 && c->held->cap - c->held_at - c->held_len >= n;
+    if (!fits && !held_move(loop, c, vigil__max(c->held_len + n, 2 * c->held_len))) {
+        vigil__count(&loop->stats.dropped_in, n);
+        vigil__buf_drop(&loop->pool, record->buf);
+        return false;
+    }
+    memcpy(c->held->data + c->held_at + c->held_len, record->buf->data + record->offset, n);
+    c->held_len += n;
+    vigil__buf_drop(&loop->pool, record->buf);
+    return true;
+}
+
+static void held_consume(vigil_loop *loop, struct vigil__conn *c, size_t n)
+{
+    c->held_at += n;
+    c->held_len -= n;
+    if (c->held_len == 0) {
+        vigil__buf_drop(&loop->pool, c->held);
+        c->held = NULL;
+        c->held_at = 0;
+    } else if (c->held_len * 4 < c->held->cap && c->held->size_class > 0) {
+        (void)held_move(loop, c, c->held_len); /* few bytes do not pin a large buffer; or they do */
+    }
+}
+
+/* ---- records ---- */
+
+static void input_end(vigil_loop *loop, struct vigil__conn *c)
+{
+    c->eof_seen = true;
+    if (c->finishing) {
+        c->eof_told = true;
+        vigil__conn_settle(loop, c);
+        return;
+    }
+    input_after(loop, c);
+}
+
+static void input_bytes(vigil_loop *loop, struct vigil__conn *c, struct vigil__record *record)
+{
+    c->bytes_in += (uint64_t)record->res;
+    c->moved_at = loop->now;
+    vigil__count(&loop->stats.bytes_in, (uint64_t)record->res);
+    vigil__count(&loop->stats.receives, 1);
+    if (c->finishing) {
+        vigil__count(&loop->stats.dropped_in, (uint64_t)record->res);
+        vigil__buf_drop(&loop->pool, record->buf);
+        if (!c->op_in.active)
+            vigil__conn_todo(loop, c, VIGIL__TODO_READ);
+        return;
+    }
+    if (!held_join(loop, c, record)) {
+        vigil__conn_reset(loop, c, VIGIL_ENOMEM);
+        return;
+    }
+    vigil__input_offer(loop, c);
+}
+
+void vigil__input_record(vigil_loop *loop, struct vigil__conn *c, struct vigil__record *record)
+{
+    if (VIGIL_LIKELY(record->res > 0)) {
+        input_bytes(loop, c, record);
+        return;
+    }
+    switch (record->res) {
+    case 0:
+        input_end(loop, c);
+        break;
+    case VIGIL__EAGAIN: /* the drain has read what was there */
+        (void)vigil_finish(loop, vigil__conn_handle(c)); /* it is there: cannot fail */
+        break;
+    case VIGIL_ENOBUFS:
+    case VIGIL_ENOMEM:
+        vigil__memory_wait(loop, c);
+        break;
+    case VIGIL_ECANCELED:
+        vigil__conn_todo(loop, c, VIGIL__TODO_READ);
+        break;
+    default:
+        vigil__conn_close(loop, c, record->res);
+    }
+}
+
+/* ---- the law ---- */
+
+/* Calls `data` with all that is held; answers how much it used. */
+static size_t input_call(vigil_loop *loop, struct vigil__conn *c)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    size_t n = c->held_len;
+    if (c->ops->data == NULL) {
+        vigil__count(&loop->stats.dropped_in, n);
+        return n;
+    }
+    conns->reader = c;
+    conns->lent = c->held;
+    conns->cut_on = 0;
+    conns->cut_memory = false;
+    c->in_data = true;
+    size_t used = c->ops->data(loop, vigil__conn_handle(c), c->ctx, c->held->data + c->held_at, n);
+    c->in_data = false;
+    conns->reader = NULL;
+    conns->lent = NULL;
+    return vigil__min(used, n);
+}
+
+/* Holds the rest until the one whose output was full has room, or there is memory. */
+static void input_block(vigil_loop *loop, struct vigil__conn *c)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    if (conns->cut_memory) {
+        vigil__memory_wait(loop, c);
+        return;
+    }
+    struct vigil__conn *target = vigil__conn_find(loop, (vigil_conn){ conns->cut_on });
+    if (target == NULL) { /* gone already: offered again, without it */
+        vigil__conn_todo(loop, c, VIGIL__TODO_OFFER);
+        return;
+    }
+    c->blocked_on = vigil__conn_handle(target);
+    vigil__list_append(&target->waiters, &c->blocked);
+}
+
+void vigil__input_offer(vigil_loop *loop, struct vigil__conn *c)
+{
+    if (c->couple_to.v != 0 && !c->finishing) {
+        vigil__couple_offer(loop, c);
+        if (!c->closing)
+            input_after(loop, c);
+        return;
+    }
+    struct vigil__conns *conns = vigil__conns(loop);
+    bool offered = false;
+    while (c->held_len > 0 && !c->paused && !input_blocked(c) && !c->finishing && !c->closing &&
+           c->couple_to.v == 0) {
+        size_t used = input_call(loop, c);
+        bool cut = conns->cut_on != 0 || conns->cut_memory;
+        offered = true;
+        if (c->finishing || c->closing)
+            break;
+        if (used > 0)
+            held_consume(loop, c, used);
+        if (c->held_len > 0 && cut && !c->paused)
+            input_block(loop, c);
+        if (used == 0 || loop->closing)
+            break;
+        vigil__callback_ran(loop, "data"); /* output leaves before the next call */
+        offered = false;
+    }
+    if (c->finishing && !c->closing)
+        vigil__input_drop(loop, c);
+    if (!c->closing)
+        input_after(loop, c);
+    if (offered)
+        vigil__callback_ran(loop, "data");
+}
+
+/* What follows when `data` has had its say: the end of input, the limit, or more reading. */
+static void input_after(vigil_loop *loop, struct vigil__conn *c)
+{
+    bool waits = c->paused || input_blocked(c);
+    if (c->eof_seen && !waits) {
+        if (!c->eof_told)
+            vigil__conn_todo(loop, c, VIGIL__TODO_EOF);
+        return;
+    }
+    if (!waits && !c->finishing && c->couple_to.v == 0 &&
+        c->held_len >= c->limits->value.in_max) {
+        vigil__conn_close(loop, c, VIGIL_ELIMIT);
+        return;
+    }
+    if (c->drain)
+        vigil__conn_todo(loop, c, VIGIL__TODO_READ); /* it may answer at once: not from in here */
+    else
+        vigil__input_update(loop, c);
+}
+
+void vigil__input_eof(vigil_loop *loop, struct vigil__conn *c)
+{
+    if (!c->eof_seen || c->eof_told || c->paused || input_blocked(c))
+        return;
+    c->eof_told = true;
+    if (c->couple_to.v != 0) {
+        (void)vigil_end(loop, c->couple_to); /* gone is ended too */
+    } else if (c->ops->eof != NULL) {
+        c->ops->eof(loop, vigil__conn_handle(c), c->ctx);
+        vigil__callback_ran(loop, "eof");
+    } else {
+        (void)vigil_finish(loop, vigil__conn_handle(c)); /* it is there: cannot fail */
+    }
+    if (c->closing)
+        return;
+    vigil__input_drop(loop, c); /* what nobody wanted to wait for */
+    if (c->drain)
+        (void)vigil_finish(loop, vigil__conn_handle(c)); /* likewise */
+    vigil__conn_settle(loop, c);
+}

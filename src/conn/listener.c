@@ -1,0 +1,537 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * listener.c -- listening, and who comes in.  Floor: conn.
+ *
+ * A listener survives every accept error.  Errors of a newcomer are skipped; when descriptors or
+ * memory run out it rests, and the clients wait in the backlog.
+ */
+#include "conn/conn.h"
+#include "sys/addr.h"
+
+#include <string.h>
+
+enum {
+    BACKLOG_DEFAULT = 4096, /* the system cuts it to its own limit */
+    DRAIN_MAX = 64,         /* newcomers taken in one go while draining */
+    PORT_TRIES = 32,        /* free for one family is mostly free for the other */
+};
+
+static const vigil_ns rest_ns = VIGIL_MS(100);
+
+static void listener_update(vigil_loop *loop, struct vigil__listener *l);
+static void listener_rest(vigil_loop *loop, struct vigil__listener *l);
+static int listener_sockets(vigil_loop *loop, struct vigil__listener *l, vigil_addr *addresses,
+                            int count);
+static int unix_path_free(vigil_loop *loop, const char *path);
+
+/* ---- making ---- */
+
+static int listener_new(vigil_loop *loop, const vigil_listen_options *options,
+                        struct vigil__listener **out)
+{
+    static const vigil_listen_options none;
+    const vigil_listen_options *o = options != NULL ? options : &none;
+    int status = vigil__loop_check(loop);
+    if (status == 0 && loop->draining)
+        status = VIGIL_ECANCELED;
+    if (status == 0)
+        status = vigil__conns_need(loop);
+    if (status != 0)
+        return status;
+    struct vigil__conns *conns = vigil__conns(loop);
+    struct vigil__limits *limits;
+    status = vigil__limits_new(loop, &o->limits, true, &limits);
+    if (status != 0)
+        return status;
+    struct vigil__listener *l = vigil__slab_take(&conns->listeners);
+    if (l == NULL) {
+        vigil__limits_drop(loop, limits);
+        return VIGIL_ENOMEM;
+    }
+    l->options = *o;
+    l->limits = limits;
+    l->spare = VIGIL_FD_NONE;
+    vigil__list_append(&conns->all_listeners, &l->all);
+    vigil__gauge(&loop->stats.listeners, conns->listeners.live);
+    *out = l;
+    return 0;
+}
+
+/* A descriptor in reserve, to accept and close newcomers with. */
+static void listener_spare(vigil_loop *loop, struct vigil__listener *l)
+{
+    if (l->options.shed && l->spare == VIGIL_FD_NONE)
+        (void)loop->host->socket(loop->host->self, VIGIL_FAMILY_INET,
+                                 &l->spare); /* none to be had: then it rests */
+}
+
+/* Listens on `fd`, which the listener then owns. */
+static int listener_add(vigil_loop *loop, struct vigil__listener *l, vigil_fd fd)
+{
+    struct vigil__listening *s = &l->sockets[l->count];
+    int status = vigil__port_open(loop, fd, &s->port);
+    if (status != 0)
+        return status;
+    s->fd = fd;
+    s->op.key = vigil__key(VIGIL__KEY_OP, VIGIL__OWNER_LISTENER + (unsigned)l->count,
+                           l->slot.generation, l->slot.index);
+    s->op.kind = VIGIL__OP_ACCEPT;
+    s->op.fd = fd;
+    s->op.port = s->port->slot.index;
+    l->count++;
+    return 0;
+}
+
+static void listener_begin(vigil_loop *loop, struct vigil__listener *l, vigil_listener *out)
+{
+    listener_spare(loop, l);
+    listener_update(loop, l);
+    if (out != NULL)
+        *out = (vigil_listener){ vigil__slot_handle(&l->slot) };
+}
+
+int vigil_listen(vigil_loop *loop, const char *where, const vigil_listen_options *options,
+                 vigil_listener *out)
+{
+    vigil_addr addresses[VIGIL__ADDRESSES_MAX];
+    int count = vigil__where_addresses(loop->host, where, true, addresses, VIGIL__ADDRESSES_MAX);
+    if (count < 0)
+        return count;
+    struct vigil__listener *l;
+    int status = listener_new(loop, options, &l);
+    if (status != 0)
+        return status;
+    status = listener_sockets(loop, l, addresses, count);
+    if (status != 0) {
+        vigil__listener_end(loop, l);
+        return status;
+    }
+    listener_begin(loop, l, out);
+    return 0;
+}
+
+int vigil_listen_fd(vigil_loop *loop, vigil_fd fd, const vigil_listen_options *options,
+                    vigil_listener *out)
+{
+    struct vigil__fd_info info;
+    int status = loop->host->describe(loop->host->self, fd, &info);
+    if (status == 0 && info.kind != VIGIL__FD_LISTENER)
+        status = VIGIL_EINVAL;
+    struct vigil__listener *l;
+    if (status == 0)
+        status = listener_new(loop, options, &l);
+    if (status != 0)
+        return status;
+    status = listener_add(loop, l, fd);
+    if (status != 0) {
+        vigil__listener_end(loop, l);
+        return status;
+    }
+    l->given = true;
+    l->sockets[0].op.flags = info.nonblocking ? 0 : VIGIL__OP_BLOCKING;
+    listener_begin(loop, l, out);
+    return 0;
+}
+
+/* ---- sockets ---- */
+
+static int socket_options(vigil_loop *loop, const struct vigil__listener *l, vigil_fd fd,
+                          const vigil_addr *addr, bool only_v6)
+{
+    const vigil_host *host = loop->host;
+    if (addr->family == VIGIL_FAMILY_UNIX)
+        return 0;
+    int status = host->option(host->self, fd, VIGIL__SO_REUSEADDR, 1);
+    if (status == 0 && l->options.reuse_port)
+        status = host->option(host->self, fd, VIGIL__SO_REUSEPORT, 1);
+    if (status == 0 && addr->family == VIGIL_FAMILY_INET6)
+        status = host->option(host->self, fd, VIGIL__SO_V6ONLY, only_v6);
+    if (status == 0) /* those accepted from it have it too: tcp(7), and every BSD */
+        status = host->option(host->self, fd, VIGIL__SO_NODELAY, 1);
+    return status;
+}
+
+static int socket_bind(vigil_loop *loop, struct vigil__listener *l, vigil_fd fd,
+                       const vigil_addr *addr)
+{
+    const vigil_host *host = loop->host;
+    bool path = addr->family == VIGIL_FAMILY_UNIX && addr->path[0] != 0;
+    int status = path ? unix_path_free(loop, addr->path) : 0;
+    if (status == 0)
+        status = host->bind(host->self, fd, addr);
+    if (status != 0 || !path)
+        return status;
+    memcpy(l->path, addr->path, sizeof(l->path));
+    status = host->path_identity(host->self, l->path, l->identity);
+    if (status == 0 && l->options.unix_mode != 0) /* before listen: nobody got in under another mode */
+        status = host->path_mode(host->self, l->path, l->options.unix_mode);
+    return status;
+}
+
+/* Binds and listens on one address; `bound` is where. */
+static int socket_listen(vigil_loop *loop, struct vigil__listener *l, const vigil_addr *addr,
+                         bool only_v6, vigil_addr *bound)
+{
+    const vigil_host *host = loop->host;
+    uint32_t backlog = l->options.backlog != 0 ? l->options.backlog : BACKLOG_DEFAULT;
+    vigil_fd fd = VIGIL_FD_NONE;
+    int status = host->socket(host->self, (vigil_family)addr->family, &fd);
+    if (status != 0)
+        return status;
+    status = socket_options(loop, l, fd, addr, only_v6);
+    if (status == 0)
+        status = socket_bind(loop, l, fd, addr);
+    if (status == 0)
+        status = host->listen(host->self, fd, backlog > INT32_MAX ? INT32_MAX : (int)backlog);
+    if (status == 0)
+        status = host->local(host->self, fd, bound);
+    if (status == 0)
+        status = listener_add(loop, l, fd);
+    if (status != 0)
+        vigil__fd_close(loop, fd);
+    return status;
+}
+
+static void sockets_close(vigil_loop *loop, struct vigil__listener *l)
+{
+    while (l->count > 0) {
+        struct vigil__listening *s = &l->sockets[--l->count];
+        (void)vigil__op_cancel(loop, &s->op);
+        if (vigil__process_is(loop->process))
+            vigil__port_close(loop, s->port);
+        vigil__fd_close(loop, s->fd);
+    }
+}
+
+/* One try at all addresses, the later ones on the port that the first got. */
+static int sockets_try(vigil_loop *loop, struct vigil__listener *l, vigil_addr *addresses, int count)
+{
+    uint16_t port = addresses[0].port;
+    int status = 0;
+    for (int i = 0; i < count; i++) {
+        vigil_addr addr = addresses[i];
+        vigil_addr bound;
+        addr.port = port;
+        status = socket_listen(loop, l, &addr, l->options.v6_only || count > 1, &bound);
+        if (status == VIGIL_EADDR && count > 1)
+            continue; /* a machine without IPv6 has no ::1 */
+        if (status != 0) {
+            sockets_close(loop, l);
+            return status;
+        }
+        port = bound.port;
+    }
+    return l->count > 0 ? 0 : status;
+}
+
+static int listener_sockets(vigil_loop *loop, struct vigil__listener *l, vigil_addr *addresses,
+                            int count)
+{
+    int status = VIGIL_EADDRINUSE;
+    bool any_port = addresses[0].family != VIGIL_FAMILY_UNIX && addresses[0].port == 0;
+    for (int i = 0; i < (any_port ? PORT_TRIES : 1) && status == VIGIL_EADDRINUSE; i++)
+        status = sockets_try(loop, l, addresses, count);
+    return status;
+}
+
+/* Makes way for a Unix socket: a file that nobody listens on any more is removed. */
+static int unix_path_free(vigil_loop *loop, const char *path)
+{
+    const vigil_host *host = loop->host;
+    uint64_t identity[2];
+    int status = host->path_identity(host->self, path, identity);
+    if (status == VIGIL_ENOENT)
+        return 0;
+    if (status != 0)
+        return status == VIGIL_EEXIST ? VIGIL_EADDRINUSE : status; /* not a socket: not ours to remove */
+    vigil_addr addr = { .family = VIGIL_FAMILY_UNIX, .path_len = (uint8_t)strlen(path) };
+    memcpy(addr.path, path, addr.path_len);
+    vigil_fd fd = VIGIL_FD_NONE;
+    status = host->socket(host->self, VIGIL_FAMILY_UNIX, &fd);
+    if (status != 0)
+        return status;
+    status = host->connect(host->self, fd, &addr);
+    vigil__fd_close(loop, fd);
+    if (status != VIGIL_ECONNREFUSED)
+        return VIGIL_EADDRINUSE;
+    return host->unlink(host->self, path);
+}
+
+/* ---- accepting ---- */
+
+/* Starts or stops accepting, as the state says. */
+static void listener_update(vigil_loop *loop, struct vigil__listener *l)
+{
+    if (!vigil__slot_taken(&l->slot))
+        return; /* a callback closed it */
+    if (l->drain) {
+        vigil__conns(loop)->listeners_drain = true;
+        return;
+    }
+    uint32_t max = l->options.max_conns;
+    bool full = max != 0 && l->conns >= max;
+    bool accepting = !l->paused && !l->resting && !full;
+    for (int i = 0; i < l->count; i++) {
+        struct vigil__op *op = &l->sockets[i].op;
+        if (!accepting) {
+            (void)vigil__op_cancel(loop, op); /* what still comes is taken */
+            continue;
+        }
+        if (op->active)
+            continue;
+        op->flags |= VIGIL__OP_MULTI;
+        struct vigil__record record; /* unused: a MULTI never ends at once */
+        if (vigil__op_start(loop, op, &record) < 0)
+            listener_rest(loop, l);
+    }
+}
+
+static void listener_rest(vigil_loop *loop, struct vigil__listener *l)
+{
+    if (l->resting)
+        return;
+    vigil__count(&loop->stats.accept_rests, 1);
+    l->resting = true;
+    l->rest_due = vigil__time_add(loop->now, rest_ns);
+    /* Without memory for the entry, the next descriptor that closes ends the rest. */
+    (void)vigil__heap_set(&vigil__conns(loop)->deadlines, l->slot.index * 2 + 1, l->rest_due);
+    listener_update(loop, l);
+}
+
+void vigil__listener_rested(vigil_loop *loop, struct vigil__listener *l)
+{
+    if (!vigil__slot_taken(&l->slot) || !l->resting)
+        return;
+    l->resting = false;
+    vigil__heap_remove(&vigil__conns(loop)->deadlines, l->slot.index * 2 + 1);
+    listener_spare(loop, l);
+    listener_update(loop, l);
+}
+
+void vigil__listeners_fd_closed(vigil_loop *loop)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    for (struct vigil__link *at = conns->all_listeners.next, *next; at != &conns->all_listeners;
+         at = next) {
+        next = at->next;
+        struct vigil__listener *l = VIGIL_OWNER(at, struct vigil__listener, all);
+        if (l->resting)
+            vigil__listener_rested(loop, l);
+    }
+}
+
+/* Closes a newcomer with the spare descriptor's help.  False: there is nobody, or no spare. */
+static bool listener_shed(vigil_loop *loop, struct vigil__listener *l, vigil_fd listening)
+{
+    const vigil_host *host = loop->host;
+    if (l->spare == VIGIL_FD_NONE)
+        return false;
+    (void)host->close(host->self, l->spare); /* gone whatever it answers */
+    l->spare = VIGIL_FD_NONE;
+    vigil_fd fd = VIGIL_FD_NONE;
+    bool shed = host->accept(host->self, listening, &fd) == 0;
+    if (shed) {
+        (void)host->close(host->self, fd); /* likewise */
+        vigil__count(&loop->stats.accept_shed, 1);
+    }
+    listener_spare(loop, l);
+    return shed;
+}
+
+static void listener_refuse(vigil_loop *loop, struct vigil__conn *c, vigil_fd fd)
+{
+    vigil__conn_undo(loop, c);
+    (void)loop->host->option(loop->host->self, fd, VIGIL__SO_RESET, 1); /* else it is closed politely */
+    vigil__fd_close(loop, fd);
+}
+
+static void listener_accepted(vigil_loop *loop, struct vigil__listener *l, vigil_fd fd)
+{
+    const vigil_listen_options *o = &l->options;
+    struct vigil__conn *c;
+    int status = vigil__conn_new(loop, o->ops, o->user, l->limits, &c);
+    if (status == 0) {
+        status = vigil__conn_socket(loop, c, fd);
+        if (status != 0)
+            vigil__conn_undo(loop, c);
+    }
+    if (status != 0) {
+        vigil__fd_close(loop, fd);
+        listener_rest(loop, l);
+        return;
+    }
+    if (l->given)
+        (void)loop->host->option(loop->host->self, fd, VIGIL__SO_NODELAY, 1); /* a Unix one has none */
+    c->listener = (vigil_listener){ vigil__slot_handle(&l->slot) };
+    l->conns++;
+    vigil__count(&loop->stats.accepted, 1);
+    if (o->ctx != NULL) {
+        c->ctx = o->ctx(loop, vigil__conn_handle(c), o->user);
+        loop->turn_callbacks++;
+        if (c->ctx == NULL) {
+            vigil__count(&loop->stats.refused, 1);
+            listener_refuse(loop, c, fd);
+            return;
+        }
+    }
+    vigil__conn_todo(loop, c, VIGIL__TODO_OPEN);
+}
+
+static bool out_of_resources(int status)
+{
+    return status == VIGIL_EMFILE || status == VIGIL_ENOBUFS || status == VIGIL_ENOMEM;
+}
+
+void vigil__listener_record(vigil_loop *loop, struct vigil__record *record)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    struct vigil__listener *l = vigil__slab_at(&conns->listeners, vigil__key_slot(record->key));
+    VIGIL_ASSERT((l->slot.generation & 0xffffff) == vigil__key_generation(record->key));
+    struct vigil__listening *s = &l->sockets[vigil__key_kind(record->key) - VIGIL__OWNER_LISTENER];
+    bool more = (record->flags & VIGIL__RECORD_MORE) != 0;
+    if (!more)
+        s->op.active = false;
+    if (record->res >= 0) {
+        listener_accepted(loop, l, record->res);
+    } else if (record->res == VIGIL__EAGAIN) {
+        s->drained = true;
+    } else if (more) {
+        vigil__count(&loop->stats.accept_errors, 1);
+    } else if (record->res != VIGIL_ECANCELED &&
+               !(out_of_resources(record->res) && listener_shed(loop, l, s->fd))) {
+        listener_rest(loop, l); /* whatever it is, asking again at once would spin */
+    }
+    listener_update(loop, l);
+}
+
+void vigil__listener_left(vigil_loop *loop, vigil_listener listener)
+{
+    struct vigil__listener *l = vigil__slab_find(&vigil__conns(loop)->listeners, listener.v);
+    if (l == NULL)
+        return;
+    l->conns--;
+    if (l->options.max_conns != 0 && !loop->closing)
+        listener_update(loop, l);
+}
+
+/* ---- steering and ending ---- */
+
+struct vigil__listener *vigil__listener_find(vigil_loop *loop, vigil_listener listener)
+{
+    if (loop->above == NULL)
+        return NULL;
+    return vigil__slab_find(&vigil__conns(loop)->listeners, listener.v);
+}
+
+static int listener_set_paused(vigil_loop *loop, vigil_listener listener, bool paused)
+{
+    int status = vigil__loop_check(loop);
+    struct vigil__listener *l = status == 0 ? vigil__listener_find(loop, listener) : NULL;
+    if (l == NULL)
+        return status != 0 ? status : VIGIL_ESTALE;
+    l->paused = paused;
+    listener_update(loop, l);
+    return 0;
+}
+
+int vigil_listener_pause(vigil_loop *loop, vigil_listener listener)
+{
+    return listener_set_paused(loop, listener, true);
+}
+
+int vigil_listener_resume(vigil_loop *loop, vigil_listener listener)
+{
+    return listener_set_paused(loop, listener, false);
+}
+
+int vigil_listener_close(vigil_loop *loop, vigil_listener listener)
+{
+    int status = vigil__loop_check(loop);
+    struct vigil__listener *l = status == 0 ? vigil__listener_find(loop, listener) : NULL;
+    if (l == NULL)
+        return status != 0 ? status : VIGIL_ESTALE;
+    vigil__listener_end(loop, l);
+    return 0;
+}
+
+int vigil_listener_address(vigil_loop *loop, vigil_listener listener, vigil_addr *out)
+{
+    int status = vigil__loop_check(loop);
+    struct vigil__listener *l = status == 0 ? vigil__listener_find(loop, listener) : NULL;
+    if (l == NULL)
+        return status != 0 ? status : VIGIL_ESTALE;
+    return loop->host->local(loop->host->self, l->sockets[0].fd, out);
+}
+
+void vigil__listener_drain(vigil_loop *loop, struct vigil__listener *l)
+{
+    l->drain = true;
+    l->resting = false;
+    for (int i = 0; i < l->count; i++)
+        (void)vigil__op_cancel(loop, &l->sockets[i].op); /* goes on as NOWAIT */
+    listener_update(loop, l);
+}
+
+/* Takes those who wait on one socket, a turn's share of them at once.  True: nobody is left. */
+static bool drain_socket(vigil_loop *loop, struct vigil__listener *l, struct vigil__listening *s)
+{
+    uint32_t generation = l->slot.generation;
+    for (int i = 0; i < DRAIN_MAX && !s->drained && !s->op.active && !l->resting; i++) {
+        struct vigil__record record;
+        s->op.flags = (s->op.flags & VIGIL__OP_BLOCKING) | VIGIL__OP_NOWAIT;
+        /* One that may block cannot be asked whether anybody waits. */
+        int status = (s->op.flags & VIGIL__OP_BLOCKING) != 0 ? VIGIL__EAGAIN
+                                                             : vigil__op_start(loop, &s->op, &record);
+        if (status <= 0)
+            record = (struct vigil__record){ .key = s->op.key, .res = status };
+        if (status != 0)
+            vigil__listener_record(loop, &record);
+        if (l->slot.generation != generation)
+            return false; /* a callback closed it */
+    }
+    return s->drained;
+}
+
+void vigil__listeners_drain(vigil_loop *loop)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    conns->listeners_drain = false;
+    for (struct vigil__link *at = conns->all_listeners.next, *next; at != &conns->all_listeners;
+         at = next) {
+        next = at->next;
+        struct vigil__listener *l = VIGIL_OWNER(at, struct vigil__listener, all);
+        bool drained = true;
+        for (int i = 0; i < l->count; i++)
+            drained = drain_socket(loop, l, &l->sockets[i]) && drained;
+        if (drained)
+            vigil__listener_end(loop, l);
+        else if (!l->resting)
+            conns->listeners_drain = true;
+    }
+}
+
+/* Removes the socket's file if it is still the one that was bound. */
+static void unix_path_remove(vigil_loop *loop, const struct vigil__listener *l)
+{
+    const vigil_host *host = loop->host;
+    uint64_t identity[2];
+    if (l->path[0] == 0 || !vigil__process_is(loop->process) ||
+        host->path_identity(host->self, l->path, identity) != 0 ||
+        memcmp(identity, l->identity, sizeof(identity)) != 0)
+        return;
+    (void)host->unlink(host->self, l->path); /* a file left behind is stale, and replaced */
+}
+
+void vigil__listener_end(vigil_loop *loop, struct vigil__listener *l)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    unix_path_remove(loop, l);
+    sockets_close(loop, l);
+    if (l->spare != VIGIL_FD_NONE)
+        vigil__fd_close(loop, l->spare);
+    vigil__heap_remove(&conns->deadlines, l->slot.index * 2 + 1);
+    vigil__limits_drop(loop, l->limits);
+    vigil__list_remove(&l->all);
+    vigil__slab_give(&conns->listeners, l);
+    vigil__gauge(&loop->stats.listeners, conns->listeners.live);
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * memory.c -- what happens when the loop's buffers run short.  Floor: conn.
+ *
+ * Input stops at three quarters of the limit, so the rest can bring output away.  Above half, every
+ * connection's mark sinks to its share.  When even that does not help, the connection whose output
+ * has stood still longest is shed.
+ */
+#include "conn/conn.h"
+
+enum { HIGH_MIN = 4096 }; /* a mark below one page would only make more calls */
+
+static const vigil_ns look_again_ns = VIGIL_MS(10);   /* for memory that an allocator refused */
+static const vigil_ns stalled_min_ns = VIGIL_MS(100); /* a reader slower than that is a candidate */
+
+size_t vigil__memory_high(const vigil_loop *loop, const struct vigil__conn *c)
+{
+    size_t high = c->limits->value.out_high;
+    const struct vigil__pool *pool = &loop->pool;
+    if (VIGIL_LIKELY(pool->used <= pool->limit / 2))
+        return high;
+    uint32_t holders = vigil__conns(loop)->holders;
+    size_t share = pool->limit / (2 * (size_t)(holders != 0 ? holders : 1));
+    return vigil__min(high, vigil__max(share, HIGH_MIN));
+}
+
+void vigil__memory_wait(vigil_loop *loop, struct vigil__conn *c)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    if (c->memory_wait || c->closing)
+        return;
+    if (vigil__list_empty(&conns->memory))
+        conns->memory_due = vigil__time_add(loop->now, look_again_ns);
+    c->memory_wait = true;
+    vigil__list_append(&conns->memory, &c->memory);
+}
+
+/* Resets the connection whose output has stood still longest. */
+static void shed_one(vigil_loop *loop)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    struct vigil__conn *worst = NULL;
+    for (struct vigil__link *at = conns->all.next; at != &conns->all; at = at->next) {
+        struct vigil__conn *c = VIGIL_OWNER(at, struct vigil__conn, all);
+        if (c->queued > 0 && !c->closing && (worst == NULL || c->sent_at < worst->sent_at))
+            worst = c;
+    }
+    if (worst == NULL || loop->now - worst->sent_at < stalled_min_ns)
+        return;
+    vigil__count(&loop->stats.closed_memory, 1);
+    vigil__conn_reset(loop, worst, VIGIL_ENOMEM);
+}
+
+static void wake_one(vigil_loop *loop, struct vigil__conn *c)
+{
+    vigil__list_remove(&c->memory);
+    c->memory_wait = false;
+    vigil__conn_todo(loop, c, VIGIL__TODO_OFFER | VIGIL__TODO_READ);
+    vigil__output_later(loop, c);
+    if (c->writable_due) {
+        c->writable_due = false;
+        vigil__conn_todo(loop, c, VIGIL__TODO_WRITABLE);
+    }
+}
+
+void vigil__memory_work(vigil_loop *loop)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    struct vigil__pool *pool = &loop->pool;
+    if (VIGIL_LIKELY(vigil__list_empty(&conns->memory)))
+        return;
+    bool look = loop->now >= conns->memory_due;
+    if (!pool->returned && !look)
+        return;
+    pool->returned = false;
+    conns->memory_due = vigil__time_add(loop->now, look_again_ns);
+    size_t input_limit = pool->limit - pool->limit / 4;
+    size_t used = pool->used;
+    while (!vigil__list_empty(&conns->memory) && used + VIGIL__BUF_READ <= input_limit) {
+        used += VIGIL__BUF_READ; /* what it will take, most likely */
+        wake_one(loop, VIGIL_OWNER(conns->memory.next, struct vigil__conn, memory));
+    }
+    if (!vigil__list_empty(&conns->memory) && look)
+        shed_one(loop);
+}

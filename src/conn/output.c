@@ -1,0 +1,589 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * output.c -- what goes out: the queue, the sends, and the end of output.  Floor: conn.
+ *
+ * The queue is a chain of pieces: copied bytes, buffers kept by reference, memory or files of the
+ * caller's.  One send is under way at a time.  Nothing here enters the kernel but from
+ * vigil__output_flush(), which the turn calls after each callback.
+ */
+#include "conn/conn.h"
+
+#include <string.h>
+
+enum {
+    PIPE_WRITE_MAX = 4096,  /* a pipe that reports room takes PIPE_BUF bytes without blocking: pipe(7) */
+    REFER_MIN = 4096,       /* less is cheaper to copy than to keep a buffer for */
+    FILE_WEIGHT = 64 << 10, /* what a file counts against the marks: the window that is loaded */
+    SENDS_MAX = 16,         /* sends of one connection in a row before others have their turn */
+};
+
+static struct vigil__piece *piece_append(vigil_loop *loop, struct vigil__conn *c);
+static void piece_end(vigil_loop *loop, struct vigil__piece *piece);
+static void output_sent(vigil_loop *loop, struct vigil__conn *c, size_t n);
+
+/* ---- marks ---- */
+
+static void queued_add(vigil_loop *loop, struct vigil__conn *c, size_t n)
+{
+    if (c->queued == 0 && n > 0) {
+        vigil__conns(loop)->holders++;
+        c->sent_at = loop->now;
+    }
+    c->queued += n;
+}
+
+static void queued_take(vigil_loop *loop, struct vigil__conn *c, size_t n)
+{
+    VIGIL_ASSERT(c->queued >= n);
+    c->queued -= n;
+    if (c->queued == 0 && n > 0)
+        vigil__conns(loop)->holders--;
+}
+
+/* Notes that a send was cut short: `writable` and a `data` that runs will be called again. */
+static void output_cut(vigil_loop *loop, struct vigil__conn *c, bool memory)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    c->writable_due = c->ops->writable != NULL;
+    if (memory) {
+        if (c->queued == 0 && c->writable_due)
+            vigil__memory_wait(loop, c);
+        conns->cut_memory = conns->cut_memory || c->queued == 0;
+    }
+    if (!memory || c->queued > 0) {
+        c->cut = true;
+        c->wake_at_empty = c->queued <= c->limits->value.out_low;
+        conns->cut_on = vigil__conn_handle(c).v;
+    }
+}
+
+void vigil__output_lowered(vigil_loop *loop, struct vigil__conn *c)
+{
+    if (VIGIL_LIKELY(!c->cut))
+        return;
+    if (c->queued > (c->wake_at_empty ? 0 : c->limits->value.out_low))
+        return;
+    c->cut = false;
+    if (c->writable_due) {
+        c->writable_due = false;
+        vigil__conn_todo(loop, c, VIGIL__TODO_WRITABLE);
+    }
+    while (!vigil__list_empty(&c->waiters)) {
+        struct vigil__conn *waiter = VIGIL_OWNER(c->waiters.next, struct vigil__conn, blocked);
+        vigil__input_unblock(loop, waiter);
+        vigil__conn_todo(loop, waiter, VIGIL__TODO_OFFER | VIGIL__TODO_READ);
+    }
+}
+
+void vigil__output_later(vigil_loop *loop, struct vigil__conn *c)
+{
+    if (vigil__list_empty(&c->flush))
+        vigil__list_append(&vigil__conns(loop)->flush, &c->flush);
+}
+
+/* ---- queueing ---- */
+
+/* Whether a message of `n` bytes may be queued whole now. */
+static int output_admit(vigil_loop *loop, vigil_conn conn, size_t n, struct vigil__conn **out)
+{
+    int status = vigil__conn_get(loop, conn, out);
+    if (status != 0)
+        return status;
+    struct vigil__conn *c = *out;
+    if (c->end_asked)
+        return VIGIL_ECLOSED;
+    size_t hard = c->limits->value.out_hard;
+    if (n > hard)
+        return VIGIL_ELIMIT;
+    if (c->queued > 0 && (c->queued >= vigil__memory_high(loop, c) || n > hard - c->queued)) {
+        output_cut(loop, c, false);
+        return VIGIL_EFULL;
+    }
+    return 0;
+}
+
+/* Copies into the room behind the last piece; answers how much fitted. */
+static size_t copy_to_tail(struct vigil__conn *c, const uint8_t *p, size_t n)
+{
+    struct vigil__piece *tail = c->tail;
+    if (tail == NULL || tail->buf == NULL || tail->shared || tail->file)
+        return 0;
+    size_t room = tail->buf->cap - (size_t)(tail->p - tail->buf->data) - tail->n;
+    size_t fit = vigil__min(room, n);
+    memcpy((uint8_t *)(uintptr_t)tail->p + tail->n, p, fit);
+    tail->n += fit;
+    return fit;
+}
+
+/* Copies `n` bytes to the end of the queue; answers how many, less when memory is short. */
+static size_t output_copy(vigil_loop *loop, struct vigil__conn *c, const uint8_t *p, size_t n)
+{
+    size_t done = copy_to_tail(c, p, n);
+    while (done < n) {
+        /* Larger buffers as the queue grows: few pieces, and no large buffer for a small answer. */
+        size_t size = vigil__min(vigil__max(n - done, c->queued / 2), VIGIL__BUF_READ);
+        struct vigil__buf *buf = vigil__buf_take(&loop->pool, size, VIGIL__BUF_OUTPUT);
+        struct vigil__piece *piece = buf != NULL ? piece_append(loop, c) : NULL;
+        if (piece == NULL) {
+            if (buf != NULL)
+                vigil__buf_drop(&loop->pool, buf);
+            break;
+        }
+        piece->buf = buf;
+        piece->p = buf->data;
+        done += copy_to_tail(c, p + done, n - done);
+    }
+    queued_add(loop, c, done);
+    return done;
+}
+
+/* Takes the last `n` bytes, all of them copied, back out of the queue. */
+static void output_uncopy(vigil_loop *loop, struct vigil__conn *c, struct vigil__piece *tail,
+                          size_t tail_len, size_t n)
+{
+    struct vigil__piece *extra = tail != NULL ? tail->next : c->head;
+    if (tail != NULL) {
+        tail->n = tail_len;
+        tail->next = NULL;
+    } else {
+        c->head = NULL;
+    }
+    c->tail = tail;
+    while (extra != NULL) {
+        struct vigil__piece *next = extra->next;
+        piece_end(loop, extra);
+        extra = next;
+    }
+    queued_take(loop, c, n);
+}
+
+size_t vigil__output_refer(vigil_loop *loop, struct vigil__conn *c, struct vigil__buf *buf,
+                           const uint8_t *p, size_t n)
+{
+    struct vigil__piece *piece = piece_append(loop, c);
+    if (piece == NULL)
+        return 0;
+    piece->buf = vigil__buf_keep(buf);
+    piece->shared = true;
+    piece->p = p;
+    piece->n = n;
+    queued_add(loop, c, n);
+    return n;
+}
+
+/* Whether these bytes lie in the buffer lent to `data`, and make up most of it. */
+static bool worth_referring(const struct vigil__buf *lent, const void *p, size_t n)
+{
+    if (lent == NULL || n < REFER_MIN || n < lent->cap / 2)
+        return false;
+    uintptr_t at = (uintptr_t)p;
+    uintptr_t begin = (uintptr_t)lent->data;
+    return at >= begin && at + n <= begin + lent->cap;
+}
+
+static size_t output_take(vigil_loop *loop, struct vigil__conn *c, const void *p, size_t n)
+{
+    struct vigil__buf *lent = vigil__conns(loop)->lent;
+    return worth_referring(lent, p, n) ? vigil__output_refer(loop, c, lent, p, n)
+                                       : output_copy(loop, c, p, n);
+}
+
+size_t vigil_send(vigil_loop *loop, vigil_conn conn, const void *p, size_t n)
+{
+    struct vigil__conn *c = vigil__conn_find(loop, conn);
+    if (c == NULL || c->end_asked || n == 0)
+        return 0;
+    size_t high = vigil__memory_high(loop, c);
+    size_t fits = vigil__min(n, c->queued < high ? high - c->queued : 0);
+    size_t took = fits > 0 ? output_take(loop, c, p, fits) : 0;
+    if (took > 0)
+        vigil__output_later(loop, c);
+    if (took < n)
+        output_cut(loop, c, took < fits);
+    return took;
+}
+
+int vigil_sendv(vigil_loop *loop, vigil_conn conn, const vigil_iov *iov, size_t count)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (iov[i].len > SIZE_MAX - n)
+            return VIGIL_EINVAL;
+        n += iov[i].len;
+    }
+    struct vigil__conn *c;
+    int status = output_admit(loop, conn, n, &c);
+    if (status != 0)
+        return status;
+    struct vigil__piece *tail = c->tail;
+    size_t tail_len = tail != NULL ? tail->n : 0;
+    size_t done = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t took = iov[i].len > 0 ? output_copy(loop, c, iov[i].base, iov[i].len) : 0;
+        done += took;
+        if (took < iov[i].len) {
+            output_uncopy(loop, c, tail, tail_len, done);
+            output_cut(loop, c, true);
+            return VIGIL_ENOMEM;
+        }
+    }
+    if (n > 0)
+        vigil__output_later(loop, c);
+    return 0;
+}
+
+int vigil_send_all(vigil_loop *loop, vigil_conn conn, const void *p, size_t n)
+{
+    return vigil_sendv(loop, conn, &(vigil_iov){ p, n }, 1);
+}
+
+int vigil_send_owned(vigil_loop *loop, vigil_conn conn, const void *p, size_t n,
+                     vigil_done_fn *done, void *arg)
+{
+    struct vigil__conn *c;
+    int status = output_admit(loop, conn, n, &c);
+    if (status != 0)
+        return status;
+    struct vigil__piece *piece = piece_append(loop, c);
+    if (piece == NULL) {
+        output_cut(loop, c, true);
+        return VIGIL_ENOMEM;
+    }
+    piece->p = p;
+    piece->n = n;
+    piece->done = done;
+    piece->arg = arg;
+    queued_add(loop, c, n);
+    vigil__output_later(loop, c);
+    return 0;
+}
+
+static size_t file_weight(int64_t left)
+{
+    return left < FILE_WEIGHT ? (size_t)left : FILE_WEIGHT;
+}
+
+int vigil_send_file(vigil_loop *loop, vigil_conn conn, vigil_fd file, int64_t offset, int64_t n,
+                    vigil_done_fn *done, void *arg)
+{
+    int64_t size = 0;
+    int status = vigil__loop_check(loop);
+    if (status == 0)
+        status = loop->host->file_size(loop->host->self, file, &size);
+    if (status == 0 && (offset < 0 || offset > size))
+        status = VIGIL_EINVAL;
+    if (status != 0)
+        return status;
+    int64_t left = n < 0 ? size - offset : n;
+    struct vigil__conn *c;
+    status = output_admit(loop, conn, file_weight(left), &c);
+    if (status != 0)
+        return status;
+    struct vigil__piece *piece = piece_append(loop, c);
+    if (piece == NULL) {
+        output_cut(loop, c, true);
+        return VIGIL_ENOMEM;
+    }
+    piece->file = true;
+    piece->file_fd = file;
+    piece->file_at = offset;
+    piece->file_left = left;
+    piece->done = done;
+    piece->arg = arg;
+    queued_add(loop, c, file_weight(left));
+    vigil__output_later(loop, c);
+    return 0;
+}
+
+/* ---- pieces ---- */
+
+static struct vigil__piece *piece_append(vigil_loop *loop, struct vigil__conn *c)
+{
+    struct vigil__piece *piece = vigil__slab_take(&vigil__conns(loop)->pieces);
+    if (piece == NULL)
+        return NULL;
+    if (c->tail != NULL)
+        c->tail->next = piece;
+    else
+        c->head = piece;
+    c->tail = piece;
+    return piece;
+}
+
+/* Its bytes have gone out, or never will. */
+static void piece_end(vigil_loop *loop, struct vigil__piece *piece)
+{
+    vigil_done_fn *done = piece->done;
+    void *arg = piece->arg;
+    if (piece->buf != NULL)
+        vigil__buf_drop(&loop->pool, piece->buf);
+    vigil__slab_give(&vigil__conns(loop)->pieces, piece);
+    if (done != NULL) {
+        done(arg);
+        loop->turn_callbacks++;
+    }
+}
+
+/* Loads the next window of a file.  0, or why the connection cannot go on. */
+static int piece_load(vigil_loop *loop, struct vigil__piece *piece)
+{
+    if (!piece->file || piece->n > 0 || piece->file_left == 0)
+        return 0;
+    size_t want = file_weight(piece->file_left);
+    if (piece->buf == NULL)
+        piece->buf = vigil__buf_take(&loop->pool, want, VIGIL__BUF_OUTPUT);
+    if (piece->buf == NULL)
+        return VIGIL_ENOMEM;
+    want = vigil__min(want, piece->buf->cap);
+    int n = loop->host->pread(loop->host->self, piece->file_fd, piece->buf->data, want,
+                              piece->file_at);
+    if (n < 0)
+        return n;
+    if (n == 0)
+        return VIGIL_EPROTO; /* shorter than what was promised to the peer */
+    piece->p = piece->buf->data;
+    piece->n = (size_t)n;
+    piece->file_at += n;
+    piece->file_left -= n;
+    return 0;
+}
+
+void vigil__output_drop(vigil_loop *loop, struct vigil__conn *c)
+{
+    if (c->queued > 0)
+        vigil__count(&loop->stats.dropped_out, c->queued);
+    queued_take(loop, c, c->queued);
+    while (c->head != NULL) {
+        struct vigil__piece *piece = c->head;
+        c->head = piece->next;
+        piece_end(loop, piece);
+    }
+    c->tail = NULL;
+}
+
+/* ---- sending ---- */
+
+/* Room for several pieces, kept while a send is under way; one piece needs none. */
+static vigil_iov *iov_room(vigil_loop *loop, struct vigil__conn *c, uint32_t *room)
+{
+    *room = 1;
+    if (c->head->next == NULL || c->blocking_out)
+        return &c->iov_one;
+    if (c->iov_buf == NULL)
+        c->iov_buf = vigil__buf_take(&loop->pool, VIGIL__IOV_MAX * sizeof(vigil_iov),
+                                     VIGIL__BUF_OUTPUT);
+    if (c->iov_buf == NULL)
+        return &c->iov_one;
+    *room = VIGIL__IOV_MAX;
+    return (vigil_iov *)(void *)c->iov_buf->data;
+}
+
+/* Fills the operation with what is at the head of the queue. */
+static void output_fill(vigil_loop *loop, struct vigil__conn *c)
+{
+    struct vigil__op *op = &c->op_out;
+    uint32_t room;
+    vigil_iov *iov = iov_room(loop, c, &room);
+    uint32_t count = 0;
+    for (const struct vigil__piece *piece = c->head; piece != NULL && count < room;
+         piece = piece->next) {
+        if (piece->n > 0)
+            iov[count++] = (vigil_iov){ piece->p, piece->n };
+        if (piece->file)
+            break; /* what is behind it must wait for the rest of the file */
+    }
+    if (c->blocking_out)
+        iov[0].len = vigil__min(iov[0].len, PIPE_WRITE_MAX);
+    op->kind = c->socket_out ? VIGIL__OP_SEND : VIGIL__OP_WRITE;
+    op->fd = c->fd_out;
+    op->port = c->port_out->slot.index;
+    op->u.io.iov = iov;
+    op->u.io.count = count;
+}
+
+/* The output has ended: FIN, or the close of a descriptor that is for output only. */
+static void output_end(vigil_loop *loop, struct vigil__conn *c)
+{
+    if (c->port_out != NULL && c->socket_out) {
+        int status = loop->host->shutdown(loop->host->self, c->fd_out);
+        if (status < 0 && status != VIGIL_ENOTCONN) {
+            vigil__conn_close(loop, c, status);
+            return;
+        }
+    } else if (c->port_out != NULL && c->port_out != c->port_in) {
+        vigil__port_close(loop, c->port_out);
+        vigil__fd_close(loop, c->fd_out);
+        c->port_out = NULL;
+        c->fd_out = VIGIL_FD_NONE;
+    }
+    c->out_done = true;
+    if (c->finishing && !c->eof_told) {
+        if (!c->socket_in) { /* nothing to linger for: no reset can destroy what was written */
+            vigil__conn_close(loop, c, VIGIL_OK);
+            return;
+        }
+        c->linger_due = vigil__time_add(loop->now, c->limits->value.linger_ns);
+        vigil__deadline_arm(loop, c);
+    }
+    vigil__conn_settle(loop, c);
+}
+
+/* Pieces with nothing left in them, such as an empty file, end here. */
+static void output_skip_empty(vigil_loop *loop, struct vigil__conn *c)
+{
+    while (c->head != NULL && c->head->n == 0 && c->head->file_left == 0) {
+        struct vigil__piece *piece = c->head;
+        c->head = piece->next;
+        if (c->head == NULL)
+            c->tail = NULL;
+        piece_end(loop, piece);
+    }
+}
+
+/* Starts the next send.  1: it has ended, with *record; 0: it is under way, or must wait. */
+static int output_start(vigil_loop *loop, struct vigil__conn *c, struct vigil__record *record)
+{
+    int status = c->port_out != NULL ? piece_load(loop, c->head) : VIGIL_ECLOSED;
+    if (status == VIGIL_ENOMEM) {
+        vigil__memory_wait(loop, c);
+        return 0;
+    }
+    if (status == 0) {
+        output_fill(loop, c);
+        status = vigil__op_start(loop, &c->op_out, record);
+    }
+    if (status == 0)
+        vigil__deadline_arm(loop, c); /* the peer is slow: look at its stall in time */
+    return status;
+}
+
+/* What a send brought: progress, or the end of the connection. */
+static void output_result(vigil_loop *loop, struct vigil__conn *c, int res)
+{
+    if (res > 0)
+        output_sent(loop, c, (size_t)res);
+    else if (res < 0 && res != VIGIL_ECANCELED)
+        vigil__conn_close(loop, c, res);
+}
+
+void vigil__output_flush(vigil_loop *loop, struct vigil__conn *c)
+{
+    if (c->connecting != NULL || !c->opened)
+        return;
+    for (int i = 0; i < SENDS_MAX && !c->op_out.active && !c->closing; i++) {
+        output_skip_empty(loop, c);
+        if (c->head == NULL) {
+            if (c->end_asked && !c->out_done)
+                output_end(loop, c);
+            else if (c->end_asked)
+                vigil__conn_settle(loop, c);
+            return;
+        }
+        struct vigil__record record;
+        int status = output_start(loop, c, &record);
+        if (status == 0)
+            return;
+        if (status > 0)
+            output_result(loop, c, record.res);
+        else
+            vigil__conn_reset(loop, c, status);
+    }
+    if (!c->op_out.active && !c->closing)
+        vigil__output_later(loop, c);
+}
+
+void vigil__output_record(vigil_loop *loop, struct vigil__conn *c, struct vigil__record *record)
+{
+    if (c->connecting != NULL) {
+        vigil__connect_record(loop, c, record->res);
+        return;
+    }
+    output_result(loop, c, record->res);
+    if (!c->closing)
+        vigil__output_later(loop, c);
+}
+
+/* `n` bytes have gone to the system. */
+static void output_sent(vigil_loop *loop, struct vigil__conn *c, size_t n)
+{
+    c->bytes_out += n;
+    c->moved_at = loop->now;
+    c->sent_at = loop->now;
+    vigil__count(&loop->stats.bytes_out, n);
+    vigil__count(&loop->stats.sends, 1);
+    size_t asked = 0;
+    for (uint32_t i = 0; i < c->op_out.u.io.count; i++)
+        asked += c->op_out.u.io.iov[i].len;
+    /* Cut short: the system is full, so asking again at once would be for nothing. */
+    c->op_out.flags = (uint8_t)((c->op_out.flags & VIGIL__OP_BLOCKING) |
+                                (n < asked ? VIGIL__OP_WAIT : 0));
+    while (n > 0) {
+        struct vigil__piece *piece = c->head;
+        size_t took = vigil__min(n, piece->n);
+        piece->p += took;
+        piece->n -= took;
+        n -= took;
+        int64_t left = piece->file_left + (int64_t)piece->n;
+        queued_take(loop, c, piece->file ? file_weight(left + (int64_t)took) - file_weight(left)
+                                         : took);
+        if (piece->n > 0)
+            break;
+        output_skip_empty(loop, c);
+    }
+    if (c->iov_buf != NULL) {
+        vigil__buf_drop(&loop->pool, c->iov_buf);
+        c->iov_buf = NULL;
+    }
+    vigil__output_lowered(loop, c);
+}
+
+/* ---- ending ---- */
+
+int vigil_end(vigil_loop *loop, vigil_conn conn)
+{
+    struct vigil__conn *c;
+    int status = vigil__conn_get(loop, conn, &c);
+    if (status != 0)
+        return status;
+    if (!c->end_asked) {
+        c->end_asked = true;
+        vigil__output_later(loop, c);
+    }
+    return 0;
+}
+
+int vigil_finish(vigil_loop *loop, vigil_conn conn)
+{
+    struct vigil__conn *c;
+    int status = vigil_end(loop, conn);
+    if (status == 0)
+        status = vigil__conn_get(loop, conn, &c);
+    if (status != 0)
+        return status;
+    if (c->finishing)
+        return 0;
+    c->finishing = true;
+    c->paused = false;
+    vigil__input_unblock(loop, c);
+    if (!c->in_data)
+        vigil__input_drop(loop, c);
+    if (c->eof_seen)
+        c->eof_told = true; /* nobody listens any more */
+    if (c->out_done && !c->eof_told) {
+        c->linger_due = vigil__time_add(loop->now, c->limits->value.linger_ns);
+        vigil__deadline_arm(loop, c);
+    }
+    vigil__conn_todo(loop, c, VIGIL__TODO_READ);
+    vigil__output_later(loop, c); /* settles it, if both sides have ended */
+    return 0;
+}
+
+int vigil_abort(vigil_loop *loop, vigil_conn conn)
+{
+    struct vigil__conn *c;
+    int status = vigil__conn_get(loop, conn, &c);
+    if (status != 0)
+        return status;
+    vigil__conn_reset(loop, c, VIGIL_ECANCELED);
+    return 0;
+}
