@@ -263,7 +263,7 @@ typedef struct vigil_loop_options {
     const char *backend;              /* NULL: VIGIL_BACKEND of the environment, else the best */
     const vigil_allocator *allocator; /* NULL: the host's; must outlive the loop */
     const vigil_host *host;           /* NULL: this machine; must outlive the loop */
-    size_t memory_limit;              /* bytes of all buffers of the loop; 0: 256 MiB */
+    size_t memory_limit;              /* bytes of all buffers; at least 256 KiB; 0: 256 MiB */
     vigil_ns stall_after_ns;          /* callbacks that took longer are reported; 0: 50 ms */
     vigil_stall_fn *on_stall;         /* where to; NULL: only counted */
     void *user;                       /* on_stall gets it */
@@ -432,8 +432,9 @@ VIGIL_API int vigil_resolve(const char *where, vigil_addr *out, int max);
  *            (or is empty, if it was that low already), when memory returns, or when T is gone.
  *   paused   vigil_pause() was called: nothing until vigil_resume(), which brings one call with
  *            what is held even if nothing new came.
- *   wanting  neither: reading goes on, and the next call comes when there is more than before.
- *            in_max bytes held and still wanting closes the connection with VIGIL_ELIMIT.
+ *   wanting  neither: `data` is called again with the rest as long as it uses some of it.  Then
+ *            reading goes on, and the next call comes when there is more than before.  in_max
+ *            bytes held and still wanting closes the connection with VIGIL_ELIMIT.
  * `eof` comes once, after every earlier byte was offered: never while blocked or paused; when
  * wanting, at once, the rest readable by vigil_conn_held() and then dropped and counted.
  * After vigil_finish() or vigil_abort() the answer of `data` is ignored. */

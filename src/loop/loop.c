@@ -9,6 +9,7 @@
 #include <string.h>
 
 static const size_t memory_limit_default = (size_t)256 << 20;
+static const size_t memory_limit_min = 4 * (size_t)VIGIL__BUF_READ; /* one in, and room to answer */
 
 static int loop_turn(vigil_loop *loop, vigil_ns timeout);
 static int turn_wait(vigil_loop *loop, vigil_ns timeout);
@@ -19,7 +20,8 @@ static void loop_free(vigil_loop *loop);
 
 static int options_check(const vigil_loop_options *o)
 {
-    return o->stall_after_ns < 0 || o->grace_ns < 0 ? VIGIL_EINVAL : 0;
+    bool memory = o->memory_limit == 0 || o->memory_limit >= memory_limit_min;
+    return o->stall_after_ns < 0 || o->grace_ns < 0 || !memory ? VIGIL_EINVAL : 0;
 }
 
 static void loop_init(vigil_loop *loop, const vigil_loop_options *o)
