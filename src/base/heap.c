@@ -8,7 +8,6 @@
 
 enum { HEAP_WIDTH = 4 };
 
-static bool heap_reserve(struct vigil__heap *heap, uint32_t owner);
 static void heap_up(struct vigil__heap *heap, uint32_t at, struct vigil__heap_entry entry);
 static void heap_down(struct vigil__heap *heap, uint32_t at, struct vigil__heap_entry entry);
 
@@ -51,7 +50,7 @@ bool vigil__heap_set(struct vigil__heap *heap, uint32_t owner, vigil_ns due)
             heap_down(heap, at, entry);
         return true;
     }
-    if (!heap_reserve(heap, owner))
+    if (!vigil__heap_reserve(heap, owner))
         return false;
     entry.sequence = heap->sequence++;
     heap_up(heap, heap->count++, entry);
@@ -116,7 +115,7 @@ static void heap_down(struct vigil__heap *heap, uint32_t at, struct vigil__heap_
 }
 
 /* Room for one more entry, and for the place of `owner`. */
-static bool heap_reserve(struct vigil__heap *heap, uint32_t owner)
+bool vigil__heap_reserve(struct vigil__heap *heap, uint32_t owner)
 {
     if (heap->count == heap->room) {
         uint32_t room = heap->room == 0 ? 16 : heap->room * 2;

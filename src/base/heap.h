@@ -34,6 +34,9 @@ void vigil__heap_clear(struct vigil__heap *heap);
  * memory, which a move never is. */
 bool vigil__heap_set(struct vigil__heap *heap, uint32_t owner, vigil_ns due);
 
+/* Sees to it that setting `owner` cannot fail.  False: out of memory. */
+bool vigil__heap_reserve(struct vigil__heap *heap, uint32_t owner);
+
 /* Takes `owner` out; nothing happens if it is not in. */
 void vigil__heap_remove(struct vigil__heap *heap, uint32_t owner);
 

@@ -24,9 +24,14 @@ void vigil__slab_clear(struct vigil__slab *slab)
     vigil__slab_init(slab, slab->allocator, slab->item_size);
 }
 
+bool vigil__slab_reserve(struct vigil__slab *slab)
+{
+    return slab->free_head != UINT32_MAX || slab_grow(slab);
+}
+
 void *vigil__slab_take(struct vigil__slab *slab)
 {
-    if (slab->free_head == UINT32_MAX && !slab_grow(slab))
+    if (!vigil__slab_reserve(slab))
         return NULL;
     uint32_t index = slab->free_head;
     struct vigil__slot *slot = vigil__slab_at(slab, index);

@@ -34,6 +34,9 @@ void vigil__slab_init(struct vigil__slab *slab, const vigil_allocator *allocator
 /* Frees all memory; what the things own is the caller's affair. */
 void vigil__slab_clear(struct vigil__slab *slab);
 
+/* Sees to it that the next take cannot fail.  False: out of memory. */
+bool vigil__slab_reserve(struct vigil__slab *slab);
+
 /* A new thing, zeroed but for its slot; NULL: out of memory. */
 void *vigil__slab_take(struct vigil__slab *slab);
 void vigil__slab_give(struct vigil__slab *slab, void *item);

@@ -104,6 +104,13 @@ static void conn_init(vigil_loop *loop, struct vigil__conn *c)
     c->op_out.key = vigil__key(VIGIL__KEY_OP, VIGIL__OWNER_CONN_OUT, generation, index);
 }
 
+bool vigil__conn_reserve(vigil_loop *loop)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    return vigil__slab_reserve(&conns->conns) && vigil__slab_reserve(&loop->ports) &&
+           vigil__heap_reserve(&conns->deadlines, conns->conns.free_head * 2);
+}
+
 int vigil__conn_new(vigil_loop *loop, const vigil_conn_ops *ops, void *ctx,
                     struct vigil__limits *limits, struct vigil__conn **out)
 {

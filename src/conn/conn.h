@@ -78,6 +78,7 @@ struct vigil__conn {
     /* Input. */
     bool paused;
     bool memory_wait; /* in loop's memory list */
+    bool starved;     /* memory is short: it reads again when its own output has gone */
     bool eof_seen;    /* the system said so */
     bool eof_told;    /* `eof` was called, or nobody is to be told */
     bool drain;       /* read what is there, then finish */
@@ -187,6 +188,8 @@ static inline vigil_conn vigil__conn_handle(const struct vigil__conn *c)
     return (vigil_conn){ vigil__slot_handle(&c->slot) };
 }
 
+/* Sees to it that the next connection can be made.  False: out of memory. */
+bool vigil__conn_reserve(vigil_loop *loop);
 /* A connection without descriptors.  Takes a reference of `limits`. */
 int vigil__conn_new(vigil_loop *loop, const vigil_conn_ops *ops, void *ctx,
                     struct vigil__limits *limits, struct vigil__conn **out);
@@ -237,6 +240,8 @@ size_t vigil__output_refer(vigil_loop *loop, struct vigil__conn *c, struct vigil
 void vigil__memory_wait(vigil_loop *loop, struct vigil__conn *c);
 /* Wakes those for whom there is memory again; sheds when nothing comes back. */
 void vigil__memory_work(vigil_loop *loop);
+/* How much to read at once: less while memory is short; 0: nothing, for one whose own output waits. */
+size_t vigil__memory_read(const vigil_loop *loop, const struct vigil__conn *c);
 /* The output mark that holds now: lower while memory is short. */
 size_t vigil__memory_high(const vigil_loop *loop, const struct vigil__conn *c);
 

@@ -28,7 +28,7 @@ static bool input_wanted(const struct vigil__conn *c)
 }
 
 /* The operation as it should be now. */
-static void input_shape(const struct vigil__conn *c, struct vigil__op *op)
+static void input_shape(const vigil_loop *loop, const struct vigil__conn *c, struct vigil__op *op)
 {
     size_t in_max = c->limits->value.in_max;
     op->kind = c->socket_in ? VIGIL__OP_RECV : VIGIL__OP_READ;
@@ -40,6 +40,7 @@ static void input_shape(const struct vigil__conn *c, struct vigil__op *op)
     else if (c->held_len == 0)
         op->flags |= VIGIL__OP_MULTI;
     op->u.len = vigil__min(in_max - (c->held_len < in_max ? c->held_len : 0), VIGIL__BUF_READ);
+    op->u.len = vigil__min(op->u.len, vigil__memory_read(loop, c));
 }
 
 void vigil__input_update(vigil_loop *loop, struct vigil__conn *c)
@@ -47,14 +48,19 @@ void vigil__input_update(vigil_loop *loop, struct vigil__conn *c)
     if (c->closing)
         return;
     struct vigil__op *op = &c->op_in;
+    if (!c->finishing && c->held_len >= c->limits->value.in_max && input_wanted(c)) {
+        vigil__conn_close(loop, c, VIGIL_ELIMIT); /* the limit was lowered to below what is held */
+        return;
+    }
     if (!input_wanted(c)) {
         (void)vigil__op_cancel(loop, op); /* looked at again with its last record */
         return;
     }
     struct vigil__op shape = *op;
-    input_shape(c, &shape);
-    if (shape.u.len == 0) { /* the limit was lowered to below what is held */
-        vigil__conn_close(loop, c, VIGIL_ELIMIT);
+    input_shape(loop, c, &shape);
+    c->starved = shape.u.len == 0;
+    if (c->starved) { /* its own output takes the memory: first that must go */
+        (void)vigil__op_cancel(loop, op); /* as above */
         return;
     }
     if (op->active) {
@@ -228,7 +234,9 @@ void vigil__input_record(vigil_loop *loop, struct vigil__conn *c, struct vigil__
         break;
     case VIGIL_ENOBUFS:
     case VIGIL_ENOMEM:
-        vigil__memory_wait(loop, c);
+        c->starved = c->queued > 0;
+        if (!c->starved)
+            vigil__memory_wait(loop, c);
         break;
     case VIGIL_ECANCELED:
         vigil__conn_todo(loop, c, VIGIL__TODO_READ);

@@ -265,12 +265,16 @@ static void listener_update(vigil_loop *loop, struct vigil__listener *l)
     if (!vigil__slot_taken(&l->slot))
         return; /* a callback closed it */
     if (l->drain) {
-        vigil__conns(loop)->listeners_drain = true;
+        vigil__conns(loop)->listeners_drain = !l->resting;
         return;
     }
     uint32_t max = l->options.max_conns;
     bool full = max != 0 && l->conns >= max;
     bool accepting = !l->paused && !l->resting && !full;
+    if (accepting && !vigil__conn_reserve(loop)) {
+        listener_rest(loop, l); /* taken in and then dropped would be worse than waiting outside */
+        return;
+    }
     for (int i = 0; i < l->count; i++) {
         struct vigil__op *op = &l->sockets[i].op;
         if (!accepting) {

@@ -8,20 +8,46 @@
  */
 #include "conn/conn.h"
 
-enum { HIGH_MIN = 4096 }; /* a mark below one page would only make more calls */
+enum {
+    HIGH_MIN = 4096, /* a mark below one page would only make more calls */
+    READ_SHARE = 8,  /* of a connection's share: with copies and what is held, all stay below 3/4 */
+};
 
 static const vigil_ns look_again_ns = VIGIL_MS(10);   /* for memory that an allocator refused */
 static const vigil_ns stalled_min_ns = VIGIL_MS(100); /* a reader slower than that is a candidate */
 
+/* Also while somebody waits: what comes back is for many, not for the first. */
+static bool memory_short(const vigil_loop *loop)
+{
+    return VIGIL_UNLIKELY(loop->pool.used > loop->pool.limit / 2 ||
+                          !vigil__list_empty(&vigil__conns(loop)->memory));
+}
+
+/* What each connection with output may hold of half the memory. */
+static size_t memory_share(const vigil_loop *loop)
+{
+    uint32_t holders = vigil__conns(loop)->holders;
+    return loop->pool.limit / (2 * (size_t)(holders != 0 ? holders : 1));
+}
+
 size_t vigil__memory_high(const vigil_loop *loop, const struct vigil__conn *c)
 {
     size_t high = c->limits->value.out_high;
-    const struct vigil__pool *pool = &loop->pool;
-    if (VIGIL_LIKELY(pool->used <= pool->limit / 2))
-        return high;
-    uint32_t holders = vigil__conns(loop)->holders;
-    size_t share = pool->limit / (2 * (size_t)(holders != 0 ? holders : 1));
-    return vigil__min(high, vigil__max(share, HIGH_MIN));
+    return memory_short(loop) ? vigil__min(high, vigil__max(memory_share(loop), HIGH_MIN)) : high;
+}
+
+/* Sizes of which a buffer is made without loss. */
+static size_t read_short(const vigil_loop *loop)
+{
+    size_t size = memory_share(loop) / READ_SHARE;
+    return size >= VIGIL__BUF_READ ? VIGIL__BUF_READ : size >= 16384 ? 16384 : HIGH_MIN;
+}
+
+size_t vigil__memory_read(const vigil_loop *loop, const struct vigil__conn *c)
+{
+    if (!memory_short(loop))
+        return VIGIL__BUF_READ;
+    return c->queued > 0 && !c->finishing ? 0 : read_short(loop);
 }
 
 void vigil__memory_wait(vigil_loop *loop, struct vigil__conn *c)
@@ -76,8 +102,9 @@ void vigil__memory_work(vigil_loop *loop)
     conns->memory_due = vigil__time_add(loop->now, look_again_ns);
     size_t input_limit = pool->limit - pool->limit / 4;
     size_t used = pool->used;
-    while (!vigil__list_empty(&conns->memory) && used + VIGIL__BUF_READ <= input_limit) {
-        used += VIGIL__BUF_READ; /* what it will take, most likely */
+    size_t each = memory_short(loop) ? read_short(loop) : VIGIL__BUF_READ;
+    while (!vigil__list_empty(&conns->memory) && used + each <= input_limit) {
+        used += each; /* what it will take, most likely */
         wake_one(loop, VIGIL_OWNER(conns->memory.next, struct vigil__conn, memory));
     }
     if (!vigil__list_empty(&conns->memory) && look)

@@ -535,6 +535,8 @@ static void output_sent(vigil_loop *loop, struct vigil__conn *c, size_t n)
         c->iov_buf = NULL;
     }
     vigil__output_lowered(loop, c);
+    if (c->starved && c->queued == 0)
+        vigil__conn_todo(loop, c, VIGIL__TODO_READ);
 }
 
 /* ---- ending ---- */

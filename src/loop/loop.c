@@ -40,6 +40,7 @@ static void loop_init(vigil_loop *loop, const vigil_loop_options *o)
     vigil__heap_init(&loop->timers, &loop->allocator);
     vigil__list_init(&loop->dirty);
     vigil__list_init(&loop->refused);
+    vigil__list_init(&loop->resting);
     loop->now = vigil__loop_clock(loop);
     loop->clock_read = loop->now;
 }
@@ -88,6 +89,8 @@ static int loop_enter(vigil_loop *loop)
 /* Gives it back, and ends it if a callback asked for that: the loop is dead then. */
 static bool loop_leave(vigil_loop *loop)
 {
+    if (loop->callbacks_untimed > 0)
+        clock_look(loop, "several"); /* now: what the caller does next is no callback's time */
     atomic_store(&loop->owner, NULL);
     if (!loop->closing)
         return false;
@@ -110,13 +113,10 @@ int vigil_loop_run(vigil_loop *loop)
     int status = loop_enter(loop);
     if (status != 0)
         return status;
-    while (status >= 0 && !loop->closing && loop_alive(loop)) {
-        if (atomic_exchange(&loop->stop, false)) {
-            status = 0;
-            break;
-        }
+    /* The flag is taken first: one that comes with the last callback is not for the next run. */
+    while (status >= 0 && !loop->closing && !atomic_exchange(&loop->stop, false) &&
+           loop_alive(loop))
         status = loop_turn(loop, VIGIL_FOREVER);
-    }
     if (status >= 0 && loop->draining)
         status = loop->drain_result;
     return loop_leave(loop) ? VIGIL_ECANCELED : status < 0 ? status : 0;
@@ -125,7 +125,8 @@ int vigil_loop_run(vigil_loop *loop)
 void vigil_loop_stop(vigil_loop *loop)
 {
     atomic_store(&loop->stop, true);
-    (void)loop->backend->wake(loop->backend_self); /* the flag is seen at the latest next turn */
+    /* Ends the wait under way or the next one; the flag is seen after that. */
+    (void)loop->backend->wake(loop->backend_self);
 }
 
 int vigil_loop_drain(vigil_loop *loop, vigil_ns grace_ns)
@@ -176,7 +177,7 @@ vigil_ns vigil_loop_due(vigil_loop *loop)
         return VIGIL_FOREVER;
     vigil__ports_flush(loop);
     if (!vigil__list_empty(&loop->refused) || vigil__posts_pending(loop) ||
-        atomic_load(&loop->stop) || atomic_load(&loop->sink.pending) != 0)
+        atomic_load(&loop->sink.pending) != 0)
         return VIGIL_NOWAIT;
     vigil_ns due = vigil__heap_due(&loop->timers);
     if (loop->above != NULL) {
@@ -284,6 +285,8 @@ static int turn_wait(vigil_loop *loop, vigil_ns timeout)
     /* The look at the clock in here also times what ran since the wait before. */
     if (loop->callbacks_untimed > 0)
         clock_look(loop, "several");
+    if (loop->closing)
+        return 0; /* the report of a stall ended it */
     vigil_ns due = vigil_loop_due(loop);
     return loop->backend->wait(loop->backend_self, loop->records, VIGIL__RECORDS_MAX,
                                due < timeout ? due : timeout);

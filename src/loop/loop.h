@@ -31,7 +31,7 @@ struct vigil__port {
     uint16_t known; /* what the backend has been told */
     bool watch;     /* which of the union it is */
     bool rearm;     /* tell the backend even when want == known: a one-shot */
-    struct vigil__link dirty; /* in loop->dirty while want and known differ */
+    struct vigil__link link; /* in one of loop's three lists of ports, or in none */
     union {
         struct {
             struct vigil__op *in, *out; /* parked until the descriptor is ready */
@@ -52,6 +52,7 @@ struct vigil__timer {
 struct vigil__signal {
     struct vigil__slot slot;
     int signo;
+    uint64_t sequence; /* loop->signal_sequence when it came: tells new ones from old */
     vigil_signal_fn *fn;
     void *arg;
 };
@@ -94,11 +95,13 @@ struct vigil_loop {
 
     struct vigil__slab ports;
     uint32_t watches;
-    struct vigil__link dirty;
+    struct vigil__link dirty;   /* ports of which the backend is to be told */
     struct vigil__link refused; /* ports that the backend would not take */
+    struct vigil__link resting; /* watches that it does not know: they want nothing */
     struct vigil__slab timer_slab;
     struct vigil__heap timers;
     struct vigil__slab signal_slab;
+    uint64_t signal_sequence;
     struct vigil__signal_sink sink;
     vigil_signal stop_signals[2];
     struct vigil_remote *remote;

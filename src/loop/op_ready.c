@@ -105,6 +105,8 @@ void vigil__port_ready(vigil_loop *loop, uint64_t key, uint32_t events)
     if ((generation & 0xffffff) != vigil__key_generation(key))
         return; /* of one that is gone */
     if (port->watch) {
+        if (port->want != port->known)
+            return; /* changed in this turn: the next wait tells what is true of it now */
         if ((port->known & VIGIL_ONESHOT) != 0)
             port->rearm = false;
         port->u.watch.fn(loop, (vigil_watch){ vigil__slot_handle(&port->slot) }, events,

@@ -11,13 +11,39 @@ static uint64_t port_key(const struct vigil__port *port)
     return vigil__key(VIGIL__KEY_WATCH, 0, port->slot.generation, port->slot.index);
 }
 
+/* In a forked child the set may be the parent's too: nobody changes it there. */
+static int port_tell(vigil_loop *loop, struct vigil__port *port, uint16_t want)
+{
+    if (!vigil__process_is(loop->process))
+        return VIGIL_EFORK;
+    int status = loop->backend->set(loop->backend_self, port->fd, port->known, want,
+                                    port_key(port));
+    if (status == 0)
+        port->known = want;
+    return status;
+}
+
+static bool port_is_dirty(const struct vigil__port *port)
+{
+    return port->want != port->known || (port->rearm && port->want != 0);
+}
+
+static void port_list(vigil_loop *loop, struct vigil__port *port)
+{
+    vigil__list_remove(&port->link);
+    if (port_is_dirty(port))
+        vigil__list_append(&loop->dirty, &port->link);
+    else if (port->watch && port->known == 0)
+        vigil__list_append(&loop->resting, &port->link);
+}
+
 int vigil__port_open(vigil_loop *loop, vigil_fd fd, struct vigil__port **out)
 {
     struct vigil__port *port = vigil__slab_take(&loop->ports);
     if (port == NULL)
         return VIGIL_ENOMEM;
     port->fd = fd;
-    vigil__list_init(&port->dirty);
+    vigil__list_init(&port->link);
     *out = port;
     return 0;
 }
@@ -25,41 +51,37 @@ int vigil__port_open(vigil_loop *loop, vigil_fd fd, struct vigil__port **out)
 void vigil__port_close(vigil_loop *loop, struct vigil__port *port)
 {
     VIGIL_ASSERT(port->watch || (port->u.ops.in == NULL && port->u.ops.out == NULL));
-    vigil__list_remove(&port->dirty);
+    vigil__list_remove(&port->link);
     if (port->known != 0)
-        (void)loop->backend->set(loop->backend_self, port->fd, port->known, 0,
-                                 port_key(port)); /* removing never fails */
+        (void)port_tell(loop, port, 0); /* removing never fails */
     vigil__slab_give(&loop->ports, port);
 }
 
 void vigil__port_want(vigil_loop *loop, struct vigil__port *port, uint16_t want)
 {
     port->want = want;
-    vigil__list_remove(&port->dirty);
-    if (port->want != port->known || port->rearm)
-        vigil__list_append(&loop->dirty, &port->dirty);
+    port_list(loop, port);
 }
 
 int vigil__port_flush(vigil_loop *loop, struct vigil__port *port)
 {
-    vigil__list_remove(&port->dirty);
-    bool rearm = port->rearm && port->want != 0;
+    vigil__list_remove(&port->link);
+    if (port_is_dirty(port)) {
+        int status = port_tell(loop, port, port->want);
+        if (status != 0)
+            return status;
+    }
     port->rearm = false;
-    if (port->want == port->known && !rearm)
-        return 0;
-    int status = loop->backend->set(loop->backend_self, port->fd, port->known, port->want,
-                                    port_key(port));
-    if (status == 0)
-        port->known = port->want;
-    return status;
+    port_list(loop, port);
+    return 0;
 }
 
 void vigil__ports_flush(vigil_loop *loop)
 {
     while (!vigil__list_empty(&loop->dirty)) {
-        struct vigil__port *port = VIGIL_OWNER(loop->dirty.next, struct vigil__port, dirty);
+        struct vigil__port *port = VIGIL_OWNER(loop->dirty.next, struct vigil__port, link);
         if (vigil__port_flush(loop, port) != 0)
-            vigil__list_append(&loop->refused, &port->dirty);
+            vigil__list_append(&loop->refused, &port->link);
     }
 }
 
@@ -68,8 +90,9 @@ void vigil__ports_refused(vigil_loop *loop)
     struct vigil__link refused;
     vigil__list_move(&refused, &loop->refused);
     while (!vigil__list_empty(&refused)) {
-        struct vigil__port *port = VIGIL_OWNER(refused.next, struct vigil__port, dirty);
-        int status = vigil__port_flush(loop, port); /* once more, to say why */
+        struct vigil__port *port = VIGIL_OWNER(refused.next, struct vigil__port, link);
+        vigil__list_remove(&port->link);
+        int status = loop->closing ? 0 : vigil__port_flush(loop, port); /* again, to say why */
         if (status != 0)
             vigil__port_fail(loop, port, status);
     }
@@ -92,6 +115,16 @@ static int watch_events_check(const vigil_loop *loop, unsigned events)
     return 0;
 }
 
+/* Whether `fd` is watched for nothing: the backend, which refuses what it knows, cannot tell. */
+static bool watch_rests(vigil_loop *loop, vigil_fd fd)
+{
+    vigil__ports_flush(loop);
+    for (struct vigil__link *at = loop->resting.next; at != &loop->resting; at = at->next)
+        if (VIGIL_OWNER(at, struct vigil__port, link)->fd == fd)
+            return true;
+    return false;
+}
+
 int vigil_on_ready(vigil_loop *loop, vigil_fd fd, unsigned events, vigil_watch_fn *fn, void *arg,
                    vigil_watch *out)
 {
@@ -100,6 +133,8 @@ int vigil_on_ready(vigil_loop *loop, vigil_fd fd, unsigned events, vigil_watch_f
         status = watch_events_check(loop, events);
     if (status == 0 && (fn == NULL || (events & watch_events) == 0))
         status = VIGIL_EINVAL;
+    if (status == 0 && watch_rests(loop, fd))
+        status = VIGIL_EEXIST;
     if (status != 0)
         return status;
     struct vigil__port *port;
@@ -131,7 +166,7 @@ int vigil_watch_set(vigil_loop *loop, vigil_watch watch, unsigned events)
     struct vigil__port *port = watch_find(loop, watch);
     if (port == NULL)
         return VIGIL_ESTALE;
-    port->rearm = (events & VIGIL_ONESHOT) != 0;
+    port->rearm = (events & (VIGIL_ONESHOT | VIGIL_EDGE)) != 0; /* tells again what is true */
     /* Nothing to report is removal: errors and hang-ups cannot be masked otherwise. */
     vigil__port_want(loop, port, (events & watch_events) == 0 ? 0 : (uint16_t)events);
     return 0;

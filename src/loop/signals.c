@@ -24,6 +24,13 @@ static bool signal_shared(const vigil_loop *loop, const struct vigil__signal *bu
     return false;
 }
 
+/* One that came and was not told yet is nobody's now, nor that of the next who asks for it. */
+static void signal_forget(vigil_loop *loop, int signo)
+{
+    loop->host->signal_remove(loop->host->self, signo, &loop->sink);
+    atomic_fetch_and(&loop->sink.pending, ~(UINT64_C(1) << (signo - 1)));
+}
+
 int vigil_on_signal(vigil_loop *loop, int signo, vigil_signal_fn *fn, void *arg, vigil_signal *out)
 {
     int status = vigil__loop_check(loop);
@@ -34,8 +41,10 @@ int vigil_on_signal(vigil_loop *loop, int signo, vigil_signal_fn *fn, void *arg,
     struct vigil__signal *signal = vigil__slab_take(&loop->signal_slab);
     if (signal == NULL)
         return VIGIL_ENOMEM;
-    loop->sink.wake = signal_wake;
-    loop->sink.arg = loop;
+    if (loop->sink.wake == NULL) { /* else handlers may be reading it */
+        loop->sink.wake = signal_wake;
+        loop->sink.arg = loop;
+    }
     if (!signal_shared(loop, signal, signo))
         status = loop->host->signal_add(loop->host->self, signo, &loop->sink);
     if (status != 0) {
@@ -43,6 +52,7 @@ int vigil_on_signal(vigil_loop *loop, int signo, vigil_signal_fn *fn, void *arg,
         return status;
     }
     signal->signo = signo;
+    signal->sequence = loop->signal_sequence++;
     signal->fn = fn;
     signal->arg = arg;
     if (out != NULL)
@@ -59,16 +69,18 @@ int vigil_signal_cancel(vigil_loop *loop, vigil_signal signal)
     if (found == NULL)
         return VIGIL_ESTALE;
     if (!signal_shared(loop, found, found->signo))
-        loop->host->signal_remove(loop->host->self, found->signo, &loop->sink);
+        signal_forget(loop, found->signo);
     vigil__slab_give(&loop->signal_slab, found);
     return 0;
 }
 
-static void signal_run(vigil_loop *loop, int signo)
+/* Calls those who had asked when it was seen; one who asks in a callback waits for the next. */
+static void signal_run(vigil_loop *loop, int signo, uint64_t first_new)
 {
     for (uint32_t i = 0; i < vigil__slab_slots(&loop->signal_slab) && !loop->closing; i++) {
         struct vigil__signal *signal = vigil__slab_at(&loop->signal_slab, i);
-        if (!vigil__slot_taken(&signal->slot) || signal->signo != signo)
+        if (!vigil__slot_taken(&signal->slot) || signal->signo != signo ||
+            signal->sequence >= first_new)
             continue;
         signal->fn(loop, signo, signal->arg);
         vigil__callback_ran(loop, "signal");
@@ -79,10 +91,11 @@ void vigil__signals_run(vigil_loop *loop)
 {
     if (VIGIL_LIKELY(atomic_load_explicit(&loop->sink.pending, memory_order_relaxed) == 0))
         return;
+    uint64_t first_new = loop->signal_sequence;
     uint64_t pending = atomic_exchange(&loop->sink.pending, 0);
     for (int signo = 1; signo <= VIGIL__SIGNAL_MAX && !loop->closing; signo++)
         if ((pending >> (signo - 1) & 1) != 0)
-            signal_run(loop, signo);
+            signal_run(loop, signo, first_new);
 }
 
 void vigil__signals_close(vigil_loop *loop)
@@ -93,7 +106,7 @@ void vigil__signals_close(vigil_loop *loop)
             continue;
         /* The child has a signal table of its own: its handlers must not find this loop either. */
         if (!signal_shared(loop, signal, signal->signo))
-            loop->host->signal_remove(loop->host->self, signal->signo, &loop->sink);
+            signal_forget(loop, signal->signo);
         vigil__slab_give(&loop->signal_slab, signal);
     }
     vigil__slab_clear(&loop->signal_slab);

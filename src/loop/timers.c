@@ -79,8 +79,9 @@ void vigil__timers_run(vigil_loop *loop)
     uint32_t first_new = loop->timers.sequence;
     while (loop->timers.count > 0 && !loop->closing) {
         struct vigil__heap_entry first = loop->timers.entries[0];
-        /* One set in this turn waits for the next: its time is at least this turn's. */
-        if (first.due > now || (int32_t)(first.sequence - first_new) >= 0)
+        /* One set in this turn waits for the next.  Its time is at least this turn's, so only among
+         * equals need the sequence be asked, which wraps and means nothing for one set long ago. */
+        if (first.due > now || (first.due == now && (int32_t)(first.sequence - first_new) >= 0))
             break;
         struct vigil__timer *timer = vigil__slab_at(&loop->timer_slab, first.owner);
         vigil_timer_fn *fn = timer->fn;

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * memory.c -- the memory limit: input gives way to output, marks sink, the most stuck are shed.
+ */
+#include <time.h>
+
+#include "conn_rig.h"
+
+static size_t echo(struct rig *rig, vigil_conn conn, const void *p, size_t n)
+{
+    return vigil_send(rig->loop, conn, p, n);
+}
+
+static vigil_ns now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return VIGIL_S(t.tv_sec) + t.tv_nsec;
+}
+
+/* Sends until nothing more goes, or `max`; without blocking. */
+static size_t push(int fd, size_t max)
+{
+    static const char block[65536] = "never read";
+    size_t sent = 0;
+    while (sent < max) {
+        ssize_t n = send(fd, block, sizeof(block), MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n <= 0)
+            break;
+        sent += (size_t)n;
+    }
+    return sent;
+}
+
+static void rig_limited(struct rig *rig, const char *backend, size_t limit)
+{
+    rig_open_loop(rig, backend, &(vigil_loop_options){ .memory_limit = limit });
+    rig_listen(rig, "tcp://127.0.0.1:0", NULL);
+    rig->on_data = echo;
+}
+
+/* A crowd of `count` that sends and never reads, and one that is served within `bound`; the limit
+ * holds throughout. */
+static void crowd(const char *backend, int count, size_t limit, size_t each, vigil_ns bound)
+{
+    struct rig rig;
+    rig_limited(&rig, backend, limit);
+    int *fds = malloc((size_t)count * sizeof(*fds));
+    int small = 16384;
+    for (int i = 0; i < count; i++) {
+        fds[i] = rig_client(&rig);
+        setsockopt(fds[i], SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+        if (i % 64 == 63)
+            RIG_UNTIL(&rig, rig.opened > i - 32);
+    }
+    RIG_UNTIL(&rig, rig.opened == count);
+    for (int round = 0; round < 6; round++) {
+        for (int i = 0; i < count; i++)
+            push(fds[i], each);
+        for (int i = 0; i < 20; i++)
+            REQUIRE(vigil_loop_turn(rig.loop, VIGIL_MS(1)) >= 0);
+    }
+    int good = rig_client(&rig);
+    vigil_ns began = now();
+    client_send(good, "served");
+    char text[7] = "";
+    rig_client_gets(&rig, good, text, 6);
+    vigil_ns took = now() - began;
+    EQ_STR("served", text);
+    OK(took < bound * test_time_scale(), "served after %lld ms", (long long)took / 1000000);
+    vigil_stats stats;
+    vigil_stats_get(rig.loop, &stats);
+    OK(stats.memory_max <= limit, "%llu of %zu bytes", (unsigned long long)stats.memory_max, limit);
+    fprintf(stderr, "# %s: good client after %lld ms, %llu shed, buffers at most %llu KiB\n", backend,
+            (long long)took / 1000000, (unsigned long long)stats.closed_memory,
+            (unsigned long long)stats.memory_max >> 10);
+    for (int i = 0; i < count; i++)
+        close(fds[i]);
+    close(good);
+    free(fds);
+    rig_close(&rig);
+}
+
+CONFORM(two_thousand_never_readers_and_one_good_client)
+{
+    crowd(backend, 2000, (size_t)64 << 20, 256 << 10, VIGIL_S(3)); /* mostly 0.2 s */
+}
+
+CONFORM(a_crowd_at_the_smallest_limit)
+{
+    crowd(backend, 100, (size_t)256 << 10, 1 << 20, VIGIL_S(30)); /* one by one, as they are shed */
+}
+
+CONFORM(a_limit_too_small_to_work_with_is_refused)
+{
+    vigil_loop *loop;
+    vigil_loop_options options = { .backend = backend, .memory_limit = 4096 };
+    EQ_INT(VIGIL_EINVAL, vigil_loop_open(&loop, &options));
+    EQ_PTR(NULL, loop);
+}
+
+/* Every allocation fails once, then from then on: no crash, no leak, close exactly once. */
+static void with_failing(const char *backend, size_t n, bool sticky)
+{
+    struct rig rig;
+    rig_open(&rig, backend, NULL);
+    rig.on_data = echo;
+    rig.ops.eof = NULL;
+    size_t begin = rig.memory.calls;
+    int fd = rig_client(&rig);
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    client_send(fd, "hello");
+    rig.memory.fail_after = begin + n;
+    for (int i = 0; i < 8; i++) {
+        REQUIRE(vigil_loop_turn(rig.loop, VIGIL_MS(2)) >= 0);
+        if (!sticky && rig.memory.calls > begin + n)
+            rig.memory.fail_after = SIZE_MAX;
+    }
+    rig.memory.fail_after = SIZE_MAX;
+    char text[6] = "";
+    rig_client_gets(&rig, fd, text, 5); /* memory is back: nothing was lost */
+    EQ_STR("hello", text, "allocation %zu, %s", n, sticky ? "sticky" : "once");
+    close(fd);
+    RIG_UNTIL(&rig, rig.closed == rig.opened);
+    rig_close(&rig);
+}
+
+CONFORM(an_echo_survives_each_allocation_that_fails)
+{
+    for (size_t n = 0; n < 12; n++) {
+        with_failing(backend, n, false);
+        with_failing(backend, n, true);
+    }
+}
