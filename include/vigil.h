@@ -401,7 +401,7 @@ typedef struct vigil_addr {
     char path[108];       /* UNIX: the path; path[0] == 0 && path_len > 0: abstract (unix(7)) */
 } vigil_addr;
 
-#define VIGIL_ADDR_TEXT_MAX 128 /* room that vigil_addr_format() always finds enough */
+#define VIGIL_ADDR_TEXT_MAX 440 /* room that vigil_addr_format() always finds enough */
 
 /* Reads one address: "tcp://127.0.0.1:80", "tcp://[::1]:80", "unix:/path", "unix:@abstract"; a bare
  * "host:port" is tcp, "*" as host is every address of both families.  Numeric only; names are

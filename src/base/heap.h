@@ -2,9 +2,9 @@
  *
  * heap.h -- what is due when: a 4-ary heap in one array.  Floor: base.
  *
- * The heap knows no clock; it is told the time.  An entry names its owner by a number, and tells the
- * owner its place through an array of places indexed by that number, so that moving and removing
- * need no search.  Equal times come out in the order in which they went in.
+ * The heap knows no clock; it is told the time.  An entry names its owner by a number, and
+ * tells the owner its place through an array of places indexed by that number, so that moving and
+ * removing need no search.  Equal times come out in the order in which they went in.
  */
 #ifndef VIGIL_HEAP_H
 #define VIGIL_HEAP_H

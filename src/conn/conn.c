@@ -39,11 +39,16 @@ int vigil__conns_need(vigil_loop *loop)
     return 0;
 }
 
+static struct vigil__listener *first_listener(const struct vigil__conns *conns)
+{
+    return VIGIL_OWNER(conns->all_listeners.next, struct vigil__listener, all);
+}
+
 static void conns_destroy(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     while (!vigil__list_empty(&conns->all_listeners))
-        vigil__listener_end(loop, VIGIL_OWNER(conns->all_listeners.next, struct vigil__listener, all));
+        vigil__listener_end(loop, first_listener(conns));
     while (!vigil__list_empty(&conns->all))
         conn_free(loop, VIGIL_OWNER(conns->all.next, struct vigil__conn, all), false);
     vigil__slab_clear(&conns->conns);
@@ -215,7 +220,7 @@ static void conns_flush(vigil_loop *loop)
     if (conns->flushing)
         return;
     conns->flushing = true;
-    struct vigil__link flush; /* a snapshot: one with more to send than its share comes again later */
+    struct vigil__link flush; /* a snapshot: who has more than its share to send comes again */
     vigil__list_move(&flush, &conns->flush);
     while (!vigil__list_empty(&flush)) {
         struct vigil__conn *c = VIGIL_OWNER(flush.next, struct vigil__conn, flush);
@@ -225,7 +230,7 @@ static void conns_flush(vigil_loop *loop)
     conns->flushing = false;
 }
 
-/* What is noted while this runs waits for the next turn, so that no chain of it starves the rest. */
+/* What is noted while this runs waits for the next turn: no chain of it starves the rest. */
 static void conns_work(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
@@ -411,7 +416,9 @@ static vigil_ns conns_due(const vigil_loop *loop)
     }
     vigil_ns due = vigil__heap_due(&conns->deadlines);
     if (!vigil__list_empty(&conns->memory))
-        due = loop->pool.returned ? VIGIL_NOWAIT : conns->memory_due < due ? conns->memory_due : due;
+        due = loop->pool.returned       ? VIGIL_NOWAIT
+              : conns->memory_due < due ? conns->memory_due
+                                        : due;
     return due;
 }
 
@@ -440,7 +447,7 @@ static void conns_abort_all(vigil_loop *loop, int why)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     while (!vigil__list_empty(&conns->all_listeners))
-        vigil__listener_end(loop, VIGIL_OWNER(conns->all_listeners.next, struct vigil__listener, all));
+        vigil__listener_end(loop, first_listener(conns));
     for (struct vigil__link *at = conns->all.next; at != &conns->all; at = at->next)
         vigil__conn_reset(loop, VIGIL_OWNER(at, struct vigil__conn, all), why);
     conns_closes(loop);

@@ -240,7 +240,7 @@ size_t vigil__output_refer(vigil_loop *loop, struct vigil__conn *c, struct vigil
 void vigil__memory_wait(vigil_loop *loop, struct vigil__conn *c);
 /* Wakes those for whom there is memory again; sheds when nothing comes back. */
 void vigil__memory_work(vigil_loop *loop);
-/* How much to read at once: less while memory is short; 0: nothing, for one whose own output waits. */
+/* How much to read at once: less while memory is short; 0 for one whose own output waits then. */
 size_t vigil__memory_read(const vigil_loop *loop, const struct vigil__conn *c);
 /* The output mark that holds now: lower while memory is short. */
 size_t vigil__memory_high(const vigil_loop *loop, const struct vigil__conn *c);

@@ -16,7 +16,7 @@ static const vigil_conn_options no_options;
 static int connect_socket(vigil_loop *loop, struct vigil__conn *c);
 static void connect_failed(vigil_loop *loop, struct vigil__conn *c, int status);
 
-/* What every new connection needs; `limits` comes with a reference that the connection takes over. */
+/* What every new connection needs. */
 static int conn_make(vigil_loop *loop, const vigil_conn_options *o, bool stream,
                      struct vigil__conn **out)
 {
@@ -127,7 +127,7 @@ void vigil__connect_work(vigil_loop *loop, struct vigil__conn *c)
         vigil__connect_record(loop, c, status < 0 ? status : record.res);
 }
 
-/* A socket that, without a listener, met itself by taking the port it was to connect to as its own. */
+/* A socket that met itself: it took the very port, with no listener, that it was to connect to. */
 static bool connected_to_itself(vigil_loop *loop, const struct vigil__conn *c)
 {
     const vigil_host *host = loop->host;
@@ -148,7 +148,8 @@ void vigil__connect_record(vigil_loop *loop, struct vigil__conn *c, int res)
         return;
     }
     if (res == 0 && connected_to_itself(loop, c)) {
-        (void)loop->host->option(loop->host->self, c->fd_in, VIGIL__SO_RESET, 1); /* frees the port */
+        (void)loop->host->option(loop->host->self, c->fd_in, VIGIL__SO_RESET,
+                                 1); /* frees the port at once; later is as good */
         res = VIGIL_ECONNREFUSED;
     }
     if (res != 0) {
@@ -193,7 +194,7 @@ static int adopt_side(vigil_loop *loop, vigil_fd fd, bool *socket, bool *blockin
     if (info.kind == VIGIL__FD_LISTENER)
         return VIGIL_EINVAL;
     *socket = info.kind == VIGIL__FD_SOCKET;
-    /* A socket is asked call by call not to block; anything else is opened anew, once all is well. */
+    /* A socket is asked call by call not to block; others are opened anew, once all is well. */
     *blocking = !*socket && !info.nonblocking;
     return vigil__port_open(loop, fd, port);
 }
@@ -245,8 +246,9 @@ int vigil_adopt(vigil_loop *loop, vigil_fd in, vigil_fd out, const vigil_conn_op
         status = conn_make(loop, o, info.kind == VIGIL__FD_SOCKET, &c);
     if (status != 0)
         return status;
-    status = adopted_already(loop, in) || adopted_already(loop, out) ? VIGIL_EEXIST
-                                                                     : adopt_sides(loop, c, in, out);
+    status = VIGIL_EEXIST;
+    if (!adopted_already(loop, in) && !adopted_already(loop, out))
+        status = adopt_sides(loop, c, in, out);
     if (status != 0) {
         vigil__conn_undo(loop, c);
         return status;

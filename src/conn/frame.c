@@ -18,7 +18,8 @@ size_t vigil_take_line(const void *p, size_t n, const char **line, size_t *len)
     return body + 1;
 }
 
-static size_t take_counted(const uint8_t *p, size_t n, size_t header, const void **body, size_t *len)
+static size_t take_counted(const uint8_t *p, size_t n, size_t header, const void **body,
+                           size_t *len)
 {
     if (n < header)
         return 0;

@@ -145,7 +145,7 @@ vigil_conn vigil_conn_next(vigil_loop *loop, vigil_conn conn)
     return (vigil_conn){ 0 };
 }
 
-/* ---- vigil_dump: lines put together without a formatted print, which would be a system header ---- */
+/* ---- vigil_dump: lines made without printf(), which would be a system header ---- */
 
 struct line {
     char text[512];

@@ -149,7 +149,7 @@ static bool held_move(vigil_loop *loop, struct vigil__conn *c, size_t size)
     return true;
 }
 
-/* Joins a record's bytes to what is held.  Takes its buffer.  False: no memory, the bytes are lost. */
+/* Joins a record's bytes to what is held.  Takes its buffer.  False: no memory, they are lost. */
 static bool held_join(vigil_loop *loop, struct vigil__conn *c, const struct vigil__record *record)
 {
     size_t n = (size_t)record->res;

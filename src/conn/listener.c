@@ -163,7 +163,7 @@ static int socket_bind(vigil_loop *loop, struct vigil__listener *l, vigil_fd fd,
         return status;
     memcpy(l->path, addr->path, sizeof(l->path));
     status = host->path_identity(host->self, l->path, l->identity);
-    if (status == 0 && l->options.unix_mode != 0) /* before listen: nobody got in under another mode */
+    if (status == 0 && l->options.unix_mode != 0) /* before listen: nobody got in otherwise */
         status = host->path_mode(host->self, l->path, l->options.unix_mode);
     return status;
 }
@@ -204,7 +204,8 @@ static void sockets_close(vigil_loop *loop, struct vigil__listener *l)
 }
 
 /* One try at all addresses, the later ones on the port that the first got. */
-static int sockets_try(vigil_loop *loop, struct vigil__listener *l, vigil_addr *addresses, int count)
+static int sockets_try(vigil_loop *loop, struct vigil__listener *l, const vigil_addr *addresses,
+                       int count)
 {
     uint16_t port = addresses[0].port;
     int status = 0;
@@ -224,12 +225,25 @@ static int sockets_try(vigil_loop *loop, struct vigil__listener *l, vigil_addr *
     return l->count > 0 ? 0 : status;
 }
 
+/* Every address of both families is one socket; without IPv6 it is every address of IPv4. */
+static bool any_without_v6(const struct vigil__listener *l, vigil_addr *addr, int status)
+{
+    static const uint8_t any[sizeof(addr->ip)];
+    if (status != VIGIL_EADDR || l->options.v6_only || addr->family != VIGIL_FAMILY_INET6 ||
+        memcmp(addr->ip, any, sizeof(any)) != 0)
+        return false;
+    addr->family = VIGIL_FAMILY_INET;
+    return true;
+}
+
 static int listener_sockets(vigil_loop *loop, struct vigil__listener *l, vigil_addr *addresses,
                             int count)
 {
     int status = VIGIL_EADDRINUSE;
     bool any_port = addresses[0].family != VIGIL_FAMILY_UNIX && addresses[0].port == 0;
     for (int i = 0; i < (any_port ? PORT_TRIES : 1) && status == VIGIL_EADDRINUSE; i++)
+        status = sockets_try(loop, l, addresses, count);
+    if (any_without_v6(l, &addresses[0], status))
         status = sockets_try(loop, l, addresses, count);
     return status;
 }
@@ -243,7 +257,7 @@ static int unix_path_free(vigil_loop *loop, const char *path)
     if (status == VIGIL_ENOENT)
         return 0;
     if (status != 0)
-        return status == VIGIL_EEXIST ? VIGIL_EADDRINUSE : status; /* not a socket: not ours to remove */
+        return status == VIGIL_EEXIST ? VIGIL_EADDRINUSE : status; /* no socket: not ours */
     vigil_addr addr = { .family = VIGIL_FAMILY_UNIX, .path_len = (uint8_t)strlen(path) };
     memcpy(addr.path, path, addr.path_len);
     vigil_fd fd = VIGIL_FD_NONE;
@@ -345,7 +359,8 @@ static bool listener_shed(vigil_loop *loop, struct vigil__listener *l, vigil_fd 
 static void listener_refuse(vigil_loop *loop, struct vigil__conn *c, vigil_fd fd)
 {
     vigil__conn_undo(loop, c);
-    (void)loop->host->option(loop->host->self, fd, VIGIL__SO_RESET, 1); /* else it is closed politely */
+    (void)loop->host->option(loop->host->self, fd, VIGIL__SO_RESET,
+                             1); /* else it is closed politely */
     vigil__fd_close(loop, fd);
 }
 
@@ -365,7 +380,8 @@ static void listener_accepted(vigil_loop *loop, struct vigil__listener *l, vigil
         return;
     }
     if (l->given)
-        (void)loop->host->option(loop->host->self, fd, VIGIL__SO_NODELAY, 1); /* a Unix one has none */
+        (void)loop->host->option(loop->host->self, fd, VIGIL__SO_NODELAY,
+                                 1); /* a Unix one has none */
     c->listener = (vigil_listener){ vigil__slot_handle(&l->slot) };
     l->conns++;
     vigil__count(&loop->stats.accepted, 1);
@@ -484,8 +500,8 @@ static bool drain_socket(vigil_loop *loop, struct vigil__listener *l, struct vig
         struct vigil__record record;
         s->op.flags = (s->op.flags & VIGIL__OP_BLOCKING) | VIGIL__OP_NOWAIT;
         /* One that may block cannot be asked whether anybody waits. */
-        int status = (s->op.flags & VIGIL__OP_BLOCKING) != 0 ? VIGIL__EAGAIN
-                                                             : vigil__op_start(loop, &s->op, &record);
+        bool may_block = (s->op.flags & VIGIL__OP_BLOCKING) != 0;
+        int status = may_block ? VIGIL__EAGAIN : vigil__op_start(loop, &s->op, &record);
         if (status <= 0)
             record = (struct vigil__record){ .key = s->op.key, .res = status };
         if (status != 0)

@@ -11,7 +11,7 @@
 #include <string.h>
 
 enum {
-    PIPE_WRITE_MAX = 4096,  /* a pipe that reports room takes PIPE_BUF bytes without blocking: pipe(7) */
+    PIPE_WRITE_MAX = 4096,  /* a pipe that reports room takes PIPE_BUF bytes at once: pipe(7) */
     REFER_MIN = 4096,       /* less is cheaper to copy than to keep a buffer for */
     FILE_WEIGHT = 64 << 10, /* what a file counts against the marks: the window that is loaded */
     SENDS_MAX = 16,         /* sends of one connection in a row before others have their turn */

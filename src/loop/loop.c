@@ -171,6 +171,12 @@ int vigil_loop_fd(const vigil_loop *loop)
     return loop->backend->fd != NULL ? loop->backend->fd(loop->backend_self) : VIGIL_ENOTSUP;
 }
 
+/* Whether a drain is under way and not over: then its grace counts. */
+static bool drain_waits(const vigil_loop *loop)
+{
+    return loop->draining && loop->above != NULL && loop->above->alive(loop);
+}
+
 vigil_ns vigil_loop_due(vigil_loop *loop)
 {
     if (vigil__loop_check(loop) != 0)
@@ -184,7 +190,7 @@ vigil_ns vigil_loop_due(vigil_loop *loop)
         vigil_ns above = loop->above->due(loop);
         due = above < due ? above : due;
     }
-    if (loop->draining && loop->drain_due < due)
+    if (drain_waits(loop) && loop->drain_due < due)
         due = loop->drain_due;
     if (due == VIGIL_FOREVER)
         return VIGIL_FOREVER;
@@ -268,8 +274,7 @@ static int loop_turn(vigil_loop *loop, vigil_ns timeout)
     }
     if (!loop->closing)
         vigil__posts_run(loop);
-    if (loop->draining && !loop->closing && loop->drain_due <= turn_now && loop->above != NULL &&
-        loop->above->alive(loop)) {
+    if (!loop->closing && drain_waits(loop) && loop->drain_due <= turn_now) {
         loop->drain_result = VIGIL_ETIMEDOUT;
         loop->above->abort_all(loop, VIGIL_ETIMEDOUT);
     }

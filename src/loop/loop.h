@@ -3,8 +3,8 @@
  * loop.h -- the inside of a loop.  Floor: loop.
  *
  * A turn, in this order: wait; read the clock; timers due by that reading; signals; I/O within
- * budgets; the connections' own deadlines, after the I/O so that a process that was stopped sheds no
- * client whose bytes wait; posted calls, a snapshot; closes.  Callbacks run nowhere else.
+ * budgets; the connections' own deadlines, after the I/O so that a process that was stopped sheds
+ * no client whose bytes wait; posted calls, a snapshot; closes.  Callbacks run nowhere else.
  */
 #ifndef VIGIL_LOOP_H
 #define VIGIL_LOOP_H
@@ -187,7 +187,7 @@ void vigil__port_fail(vigil_loop *loop, struct vigil__port *port, int status);
 /* Runs what was posted until now. */
 void vigil__posts_run(vigil_loop *loop);
 bool vigil__posts_pending(const vigil_loop *loop);
-/* Runs the rest with VIGIL_ECANCELED, or without a callback in a forked child; later posts are refused. */
+/* Runs the rest with VIGIL_ECANCELED, without a callback in a forked child; refuses later posts. */
 void vigil__posts_close(vigil_loop *loop, bool forked);
 
 /* ---- timers, signals, watches ---- */

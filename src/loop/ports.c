@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * ports.c -- the descriptors a loop has in its backend, and watches of the user's own.  Floor: loop.
+ * ports.c -- the descriptors a loop has in its backend, and the user's watches.  Floor: loop.
  */
 #include "loop/loop.h"
 

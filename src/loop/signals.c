@@ -6,7 +6,7 @@
  */
 #include "loop/loop.h"
 
-enum { SIGNAL_INTERRUPT = 2, SIGNAL_TERMINATE = 15 }; /* SIGINT, SIGTERM: the same on every system */
+enum { SIGNAL_INTERRUPT = 2, SIGNAL_TERMINATE = 15 }; /* the same on all systems */
 
 static void signal_wake(void *arg)
 {

@@ -74,7 +74,7 @@ enum {
     VIGIL__OP_BLOCKING = 8, /* the descriptor may block: once, and only when it is ready */
 };
 
-/* An operation belongs to the one who performs it from its start to its last record, which is the one
+/* An operation belongs to the one who performs it from its start to its last record, the one
  * without MORE; it must not move or change meanwhile. */
 struct vigil__op {
     uint64_t key;
@@ -111,11 +111,12 @@ struct vigil__backend {
     int (*open)(void **self, const struct vigil__backend_config *config,
                 struct vigil__backend_caps *found);
     void (*close)(void *self);
-    /* After fork, in the child: frees memory and its own descriptors, but touches no kernel set that the
-     * parent shares. */
+    /* After fork, in the child: frees memory and its own descriptors, but touches no kernel set
+     * that the parent shares. */
     void (*forget)(void *self);
-    /* `was` and `want` are event bits with EDGE and ONESHOT; want 0 removes, synchronously, and never
-     * fails; was 0 adds.  was == want re-arms a one-shot.  VIGIL_EBADF, VIGIL_EEXIST, VIGIL_ENOMEM. */
+    /* `was` and `want` are event bits with EDGE and ONESHOT; want 0 removes, synchronously, and
+     * never fails; was 0 adds.  was == want re-arms a one-shot.
+     * VIGIL_EBADF, VIGIL_EEXIST, VIGIL_ENOMEM. */
     int (*set)(void *self, vigil_fd fd, uint32_t was, uint32_t want, uint64_t key);
     /* One blocking system call.  Answers how many records; 0 for a timeout, a signal, a wake. */
     int (*wait)(void *self, struct vigil__record *records, int cap, vigil_ns timeout_ns);
@@ -123,7 +124,8 @@ struct vigil__backend {
     int (*wake)(void *self);
     /* A descriptor that is readable when wait would answer at once; NULL: there is none. */
     int (*fd)(void *self);
-    /* Operations taken to the kernel.  NULL: readiness only.  0, VIGIL_EFULL or VIGIL_ENOMEM: not taken. */
+    /* Operations taken to the kernel.  NULL: readiness only.
+     * 0; VIGIL_EFULL, VIGIL_ENOMEM: not taken. */
     int (*submit)(void *self, struct vigil__op *op);
     int (*cancel)(void *self, struct vigil__op *op);
     /* The last reference of a buffer that the backend lent was dropped; NULL: the pool keeps it. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * host.h -- the ground floor as a table: everything a loop asks of the machine, but waiting.
- * Floor: sys.  This header is the porting guide: a new system, or a simulated one, is one such table
- * and its backends.
+ * Floor: sys.  This header is the porting guide: a new system, or a simulated one, is one such
+ * table and its backends.
  *
  * Every call answers 0 or a count, or a negative vigil_status; VIGIL__EAGAIN is "would block".  No
  * call blocks but resolve, and read and writev on a descriptor that somebody else made blocking.
@@ -68,7 +68,8 @@ struct vigil_host {
     int (*connect)(void *self, vigil_fd fd, const vigil_addr *addr);
     int (*socket_error)(void *self, vigil_fd fd);
     int (*recv)(void *self, vigil_fd fd, void *p, size_t n); /* never blocks, whatever the flags */
-    int (*sendv)(void *self, vigil_fd fd, const vigil_iov *iov, size_t count); /* likewise; no SIGPIPE */
+    int (*sendv)(void *self, vigil_fd fd, const vigil_iov *iov,
+                 size_t count); /* likewise; no SIGPIPE */
     int (*shutdown)(void *self, vigil_fd fd); /* of writing */
     int (*option)(void *self, vigil_fd fd, enum vigil__sockopt option, int value);
     int (*local)(void *self, vigil_fd fd, vigil_addr *out);
@@ -80,8 +81,8 @@ struct vigil_host {
     int (*pread)(void *self, vigil_fd fd, void *p, size_t n, int64_t offset);
     int (*close)(void *self, vigil_fd fd);
     int (*describe)(void *self, vigil_fd fd, struct vigil__fd_info *out);
-    /* Puts the same pipe or terminal, opened anew and non-blocking, in the place of `fd`: nobody who
-     * shares the old description notices.  VIGIL_ENOTSUP: cannot; `fd` is as it was. */
+    /* Puts the same pipe or terminal, opened anew and non-blocking, in the place of `fd`: nobody
+     * who shares the old description notices.  VIGIL_ENOTSUP: cannot; `fd` is as it was. */
     int (*reopen)(void *self, vigil_fd fd);
     int (*file_size)(void *self, vigil_fd fd, int64_t *out);
 
@@ -101,8 +102,8 @@ struct vigil_host {
 /* This machine. */
 const vigil_host *vigil__host_system(void);
 
-/* Which process this is: a number that another process, a forked child too, never has.  The check is
- * a load and a comparison. */
+/* Which process this is: a number that another process, a forked child too, never has.  The check
+ * is a load and a comparison. */
 uint64_t vigil__process_mark(void);
 bool vigil__process_is(uint64_t mark);
 

@@ -26,6 +26,8 @@
 
 #define NS_PER_S  1000000000
 #define NS_PER_MS 1000000
+#define NS_PER_US 1000
+#define US_PER_S  1000000
 
 _Static_assert(sizeof(vigil_pollfd) == sizeof(struct pollfd), "poll(2) takes our array as it is");
 _Static_assert(offsetof(vigil_pollfd, fd) == offsetof(struct pollfd, fd), "fd");
@@ -50,20 +52,16 @@ static int milliseconds(vigil_ns timeout_ns)
     return ms > INT_MAX ? INT_MAX : (int)ms;
 }
 
-static struct timespec timespec_of(vigil_ns timeout_ns)
-{
-    return (struct timespec){ .tv_sec = (time_t)(timeout_ns / NS_PER_S),
-                              .tv_nsec = (long)(timeout_ns % NS_PER_S) };
-}
-
 int vigil__call_select(int fd_count, unsigned long *in, unsigned long *out, unsigned long *except,
                        vigil_ns timeout_ns)
 {
-    struct timespec timeout = timespec_of(timeout_ns);
+    vigil_ns us = timeout_ns / NS_PER_US + (timeout_ns % NS_PER_US != 0);
+    struct timeval timeout = { .tv_sec = (time_t)(us / US_PER_S),
+                               .tv_usec = (suseconds_t)(us % US_PER_S) };
     /* The kernel reads and writes as many words as fd_count needs, whatever fd_set says. */
-    return wait_result(pselect(fd_count, (fd_set *)(void *)in, (fd_set *)(void *)out,
-                               (fd_set *)(void *)except,
-                               timeout_ns == VIGIL_FOREVER ? NULL : &timeout, NULL));
+    return wait_result(select(fd_count, (fd_set *)(void *)in, (fd_set *)(void *)out,
+                              (fd_set *)(void *)except,
+                              timeout_ns == VIGIL_FOREVER ? NULL : &timeout));
 }
 
 int vigil__call_poll(vigil_pollfd *fds, size_t count, vigil_ns timeout_ns)
@@ -71,7 +69,8 @@ int vigil__call_poll(vigil_pollfd *fds, size_t count, vigil_ns timeout_ns)
     struct pollfd *raw = (struct pollfd *)(void *)fds;
 #ifdef __linux__
     if (timeout_ns != VIGIL_NOWAIT && timeout_ns != VIGIL_FOREVER) {
-        struct timespec timeout = timespec_of(timeout_ns);
+        struct timespec timeout = { .tv_sec = (time_t)(timeout_ns / NS_PER_S),
+                                    .tv_nsec = (long)(timeout_ns % NS_PER_S) };
         return wait_result(ppoll(raw, (nfds_t)count, &timeout, NULL));
     }
 #endif
