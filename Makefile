@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: MIT
+#
+# vigil: a library and a command for waiting on I/O.  `make help` lists the targets.
+#
+# No configure step.  Files are found by wildcards: adding one needs no edit here.  Everything
+# built goes below B; a change of compiler or flags rebuilds what it concerns.
+
+CC      = cc
+CFLAGS  = -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
+LDFLAGS =
+WERROR  = -Werror# WERROR= keeps a newer compiler's new warnings from stopping the build
+B       = build
+JOBS    = $(shell nproc 2>/dev/null || echo 2)
+V       =# V=1 shows every command
+
+DESTDIR    =
+PREFIX     = /usr/local
+BINDIR     = $(PREFIX)/bin
+LIBDIR     = $(PREFIX)/lib
+INCLUDEDIR = $(PREFIX)/include
+MANDIR     = $(PREFIX)/share/man
+
+VERSION := $(shell sed -n 's/^.define VIGIL_VERSION_[A-Z]* *//p' include/vigil.h | paste -sd.)
+SONAME  := libvigil.so.$(firstword $(subst ., ,$(VERSION)))
+
+STRICT    = -std=c11 -pthread -Wall -Wextra -Wconversion -Wshadow $(WERROR)
+LIB_FLAGS = $(STRICT) -D_GNU_SOURCE -Iinclude -Isrc -fPIC -fvisibility=hidden \
+            -ftls-model=initial-exec
+PUBLIC_FLAGS = $(STRICT) -Iinclude# what is built on the library: the API is enough
+EXAMPLE_FLAGS = $(PUBLIC_FLAGS) -Wno-unused-parameter# a callback need not use all it is given
+EXAMPLE_FLAGS = $(PUBLIC_FLAGS) -Wno-unused-parameter# a callback need not use all it is given
+TEST_FLAGS   = $(STRICT) -D_GNU_SOURCE -Iinclude -Isrc -Itests
+
+LIB_OBJ  := $(patsubst %.c,$(B)/%.o,$(wildcard $(addprefix src/,$(addsuffix /*.c, \
+            base sys poller loop conn))))
+TOOL_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tool/*.c))
+EXAMPLES := $(patsubst %.c,$(B)/examples/%,$(notdir $(wildcard examples/*.c examples/tutorial/*.c)))
+BENCHES  := $(patsubst %.c,$(B)/%,$(wildcard bench/*.c))
+UNIT     := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/*.c))
+CONFORM  := $(patsubst %.c,$(B)/%,$(wildcard tests/conform/*.c))
+REGRESS  := $(patsubst %.c,$(B)/%,$(wildcard tests/regress/*.c))
+HELPERS  := $(patsubst %.c,$(B)/%,$(wildcard tests/battery/*.c))
+TESTS    := $(UNIT) $(CONFORM) $(REGRESS)
+THREADED := $(patsubst %.c,$(B)/%,$(shell grep -ls pthread_create $(TESTS:$(B)/%=%.c) /dev/null))
+LIBS     := $(B)/libvigil.a $(B)/libvigil.so
+
+# ---- building --------------------------------------------------------------------------------
+
+Q   = $(if $(V),,@)
+say = @$(if $(V),:,echo '  $1  $@')
+
+all: $(LIBS) $(B)/vigil $(EXAMPLES)  ## build the command, the libraries and the examples
+
+everything: all $(TESTS) $(HELPERS) $(BENCHES)  ## all, and the tests' and benchmarks' programs
+
+$(B)/libvigil.a: $(LIB_OBJ)
+	$(call say,AR)
+	$(Q)rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+$(B)/libvigil.so.$(VERSION): $(LIB_OBJ)
+	$(call say,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -shared -pthread -Wl,-soname,$(SONAME) -o $@ $^
+
+$(B)/libvigil.so: $(B)/libvigil.so.$(VERSION)
+	$(Q)ln -sf $(<F) $(B)/$(SONAME)
+	$(Q)ln -sf $(SONAME) $@
+
+$(B)/vigil: $(TOOL_OBJ) $(B)/libvigil.a
+	$(call say,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
+
+$(B)/src/%.o: src/%.c $(B)/flags
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(LIB_FLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/tool/%.o: tool/%.c $(B)/flags
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(PUBLIC_FLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# A program of one source file: $(call program,FLAGS)
+define program
+@mkdir -p $(@D)
+$(call say,CC)
+$(Q)$(CC) $1 $(CPPFLAGS) $(CFLAGS) -MMD -MP -MF $@.d -MT $@ $(LDFLAGS) -o $@ $< $(B)/libvigil.a
+endef
+
+$(B)/examples/%: examples/%.c $(B)/libvigil.a
+	$(call program,$(EXAMPLE_FLAGS))
+
+$(B)/examples/%: examples/tutorial/%.c $(B)/libvigil.a
+	$(call program,$(EXAMPLE_FLAGS))
+
+$(B)/bench/%: bench/%.c $(B)/libvigil.a
+	$(call program,$(PUBLIC_FLAGS))
+
+$(B)/tests/battery/%: tests/battery/%.c $(B)/libvigil.a
+	$(call program,$(PUBLIC_FLAGS))
+
+$(B)/tests/%: tests/%.c $(B)/libvigil.a
+	$(call program,$(TEST_FLAGS))
+
+# Holds the compiler and its flags; written only when they are not those of the last build.
+FLAGS = $(CC) $(LIB_FLAGS) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS)
+$(B)/flags: always
+	@mkdir -p $(@D)
+	@echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' >$@
+
+-include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d)
+-include $(addsuffix .d,$(EXAMPLES) $(BENCHES) $(TESTS) $(HELPERS))
+
+# ---- trying ----------------------------------------------------------------------------------
+
+# A step is a target; scripts/run-steps runs them in turn and adds up times and results.
+TAP   = scripts/run-tap --jobs $(JOBS)
+STEPS = MAKE='$(MAKE)' scripts/run-steps --jobs $(JOBS)
+ASAN  = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+TSAN  = -O1 -g -fsanitize=thread -fno-omit-frame-pointer
+SANITIZED = $(MAKE) --no-print-directory $(PARALLEL) WERROR= LDFLAGS=
+
+# A make inside this one takes part in its parallel jobs, or starts some where it has none.
+PARALLEL = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
+
+# TSan and ASan of gcc 12 want the addresses that kernels of their time gave out.
+FIXED := $(shell setarch -R true 2>/dev/null && echo setarch -R)
+
+demo:  ## see the tutorial alive: an echo server, its clients, every byte checked
+	@scripts/setup build
+	@$(MAKE) --no-print-directory $(PARALLEL) all
+	@scripts/demo $(B)
+
+test:  ## everything that fits into 8 minutes, with each step's time
+	@scripts/setup test
+	@$(STEPS) everything test-clang check test-unit test-conform test-regress test-tutorial \
+	    test-tool test-package test-battery test-asan
+
+test-long:  ## what takes longer: the full battery, valgrind, all under TSan
+	@scripts/setup long
+	@$(STEPS) everything test-battery-full test-valgrind test-tsan
+
+test-clang:  ## a build by clang, without a warning
+	@$(MAKE) --no-print-directory $(PARALLEL) B=$(B)/clang CC=clang everything
+
+test-unit: $(UNIT)  ## single files of the library
+	@$(TAP) $(UNIT)
+
+test-conform: $(CONFORM)  ## what every backend must do
+	@$(TAP) $(CONFORM)
+
+test-regress: $(REGRESS)  ## what was wrong once
+	@$(if $(REGRESS),$(TAP) $(REGRESS),echo '  nothing yet')
+
+test-tutorial: all  ## the tutorial's five programs against the Python ones
+	@$(TAP) 'tests/tutorial/run.py $(B)/examples'
+
+test-tool: all  ## the command: its manners and its bad input
+	@$(TAP) 'tests/tool/run.py $(B)/vigil'
+
+test-package: $(LIBS) $(B)/vigil  ## install, and build outside projects against it
+	@$(TAP) 'tests/package/run $(B)'
+
+test-battery: all $(HELPERS)  ## the echo battery, short
+	@$(TAP) --verbose 'tests/battery/run --build $(B) --quick'
+
+test-battery-full: all $(HELPERS)  ## the echo battery, with 1 GiB and 64 MiB
+	@$(TAP) --verbose --limit 3600 'tests/battery/run --build $(B) --full'
+
+test-asan:  ## unit, conform and regress under ASan and UBSan
+	+@$(SANITIZED) B=$(B)/asan CFLAGS='$(ASAN)' under-sanitizer
+
+test-tsan:  ## unit, conform and regress under TSan
+	+@$(SANITIZED) B=$(B)/tsan CFLAGS='$(TSAN)' under-sanitizer
+
+test-tsan-core:  ## the programs with threads under TSan
+	+@$(SANITIZED) B=$(B)/tsan CFLAGS='$(TSAN)' under-sanitizer-threaded
+
+test-valgrind: $(TESTS)  ## unit, conform and regress under valgrind
+	@TEST_TIME_SCALE=20 $(TAP) --limit 3600 --under '$(VALGRIND)' $(TESTS)
+
+VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full --trace-children=no
+
+under-sanitizer: $(TESTS)
+	@TEST_TIME_SCALE=5 $(FIXED) $(TAP) $^
+
+under-sanitizer-threaded: $(THREADED)
+	@TEST_TIME_SCALE=5 $(FIXED) $(TAP) $^
+
+bench: all $(BENCHES)  ## messages per second of server CPU, vigil beside raw epoll
+	@bench/run --build $(B)
+
+check: $(LIBS) $(B)/vigil  ## floors, symbols, sizes, comments: what scripts/check-* look at
+	@$(TAP) scripts/self-test 'scripts/check $(B)'
+
+tidy: check  ## check, and the formatting of every file
+	@scripts/setup tidy
+	@scripts/check-format
+
+# ---- installing ------------------------------------------------------------------------------
+
+CMAKEDIR = $(LIBDIR)/cmake/vigil
+MANS    := $(wildcard man/*.[1-9])
+MAN_TO   = $(MANDIR)/man$(patsubst .%,%,$(suffix $1))/$(notdir $1)
+FILLED   = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@SONAME@|$(SONAME)|' \
+           -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|'
+INSTALLED = $(BINDIR)/vigil $(INCLUDEDIR)/vigil.h $(LIBDIR)/libvigil.a $(LIBDIR)/libvigil.so \
+            $(LIBDIR)/$(SONAME) $(LIBDIR)/libvigil.so.$(VERSION) $(LIBDIR)/pkgconfig/vigil.pc \
+            $(CMAKEDIR)/vigil-config.cmake $(CMAKEDIR)/vigil-config-version.cmake \
+            $(foreach man,$(MANS),$(call MAN_TO,$(man)))
+
+install: $(LIBS) $(B)/vigil  ## to DESTDIR and PREFIX
+	install -d $(sort $(addprefix $(DESTDIR),$(dir $(INSTALLED))))
+	install -m 755 $(B)/vigil $(DESTDIR)$(BINDIR)/vigil
+	install -m 644 include/vigil.h $(DESTDIR)$(INCLUDEDIR)/vigil.h
+	install -m 644 $(B)/libvigil.a $(DESTDIR)$(LIBDIR)/libvigil.a
+	install -m 755 $(B)/libvigil.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libvigil.so.$(VERSION)
+	ln -sf libvigil.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libvigil.so
+	$(FILLED) vigil.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/vigil.pc
+	$(FILLED) cmake/vigil-config.cmake.in >$(DESTDIR)$(CMAKEDIR)/vigil-config.cmake
+	$(FILLED) cmake/vigil-config-version.cmake.in \
+	    >$(DESTDIR)$(CMAKEDIR)/vigil-config-version.cmake
+	$(foreach man,$(MANS),install -m 644 $(man) $(DESTDIR)$(call MAN_TO,$(man)) &&) true
+
+uninstall:  ## take away what install put there
+	rm -f $(addprefix $(DESTDIR),$(INSTALLED))
+	if [ -d $(DESTDIR)$(CMAKEDIR) ]; then rmdir $(DESTDIR)$(CMAKEDIR); fi
+
+clean:  ## remove everything built
+	rm -rf $(B)
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/\1|\2/p' Makefile | \
+	    awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+
+.PHONY: all everything demo test test-long test-clang test-unit test-conform test-regress \
+        test-tutorial test-tool test-package test-battery test-battery-full test-asan test-tsan \
+        test-tsan-core test-valgrind under-sanitizer under-sanitizer-threaded bench check tidy \
+        install uninstall clean help always
+.DELETE_ON_ERROR:
+.SUFFIXES:
