@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * backend.c -- the backends' own contract (src/poller/backend.h), where vigil_poller does not show
+ * it: memory that runs out at every step, the descriptor that stands for a wait, keys, forget.
+ */
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+
+#include "situations.h"
+
+#include "poller/backend.h"
+#include "sys/wait_calls.h"
+
+/* A backend opened on an allocator that counts. */
+struct opened {
+    struct test_allocator counting;
+    const struct vigil__backend *backend;
+    struct vigil__backend_caps caps;
+    void *self;
+};
+
+static int open_backend(struct opened *opened, const char *name, size_t fail_after)
+{
+    const vigil_allocator *allocator = test_counting_allocator(&opened->counting);
+    opened->counting.fail_after = fail_after;
+    struct vigil__backend_config config = { .host = vigil__host_system(), .allocator = allocator };
+    int err = vigil__backend_open(name, &config, &opened->backend, &opened->self, &opened->caps);
+    if (err == VIGIL_ENOTSUP)
+        SKIP("not to be had here");
+    return err;
+}
+
+static int set(const struct opened *opened, int fd, uint32_t was, uint32_t want, uint32_t slot)
+{
+    return opened->backend->set(opened->self, fd, was, want,
+                                vigil__key(VIGIL__KEY_WATCH, 5, 0xabcdef, slot));
+}
+
+static int wait_records(const struct opened *opened, struct vigil__record *records, int cap,
+                        vigil_ns timeout)
+{
+    return opened->backend->wait(opened->self, records, cap, timeout);
+}
+
+CONFORM(out_of_memory_at_every_step)
+{
+    int fds[2], file = empty_file();
+    pipe_data(fds);
+    int high = move_high(dup(fds[0]), 4000); /* tables and bitmaps grow */
+    const int order[] = { fds[0], file, high };
+    bool all = false;
+    for (size_t fail_after = 0; !all; fail_after++) {
+        REQUIRE(fail_after < 30);
+        struct opened opened;
+        int err = open_backend(&opened, backend, fail_after);
+        OK(err == 0 || err == VIGIL_ENOMEM, "%s", vigil_err_name(err));
+        all = err == 0;
+        int added = 0;
+        for (size_t i = 0; err == 0 && i < TEST_COUNT(order); i++) {
+            int result = set(&opened, order[i], 0, VIGIL_IN, (uint32_t)i);
+            OK(result == 0 || result == VIGIL_ENOMEM, "%s", vigil_err_name(result));
+            added += result == 0;
+            all = all && result == 0;
+        }
+        struct vigil__record records[8];
+        if (err == 0)
+            EQ_INT(added, wait_records(&opened, records, 8, VIGIL_NOWAIT), "after %zu", fail_after);
+        opened.counting.fail_after = SIZE_MAX;
+        for (size_t i = 0; err == 0 && i < TEST_COUNT(order); i++) {
+            EQ_INT(0, set(&opened, order[i], VIGIL_IN, 0, 0), "removing never fails");
+            EQ_INT(0, set(&opened, order[i], 0, VIGIL_IN, 0), "memory came back");
+        }
+        if (err == 0) {
+            EQ_INT(3, wait_records(&opened, records, 8, VIGIL_NOWAIT), "after %zu", fail_after);
+            opened.backend->close(opened.self);
+        }
+        OK_ALLOCATOR_EMPTY(&opened.counting);
+    }
+    close_pair(fds);
+    close(high);
+    close(file);
+}
+
+CONFORM(keys_come_back_whole)
+{
+    struct opened opened;
+    REQUIRE(open_backend(&opened, backend, SIZE_MAX) == 0);
+    int fds[2];
+    pipe_data(fds);
+    EQ_INT(0, set(&opened, fds[0], 0, VIGIL_IN, 0xfedcba98));
+    struct vigil__record record;
+    REQUIRE(wait_records(&opened, &record, 1, VIGIL_FOREVER) == 1);
+    EQ_INT(VIGIL__KEY_WATCH, vigil__key_class(record.key));
+    EQ_INT(5, vigil__key_kind(record.key));
+    EQ_INT(0xabcdef, vigil__key_generation(record.key));
+    EQ_INT(0xfedcba98, vigil__key_slot(record.key));
+    EQ_INT(0, record.flags);
+    EQ_PTR(NULL, record.buf);
+    EQ_INT(0, set(&opened, fds[0], VIGIL_IN, VIGIL_IN, 7)); /* a change may bring another key */
+    REQUIRE(wait_records(&opened, &record, 1, VIGIL_FOREVER) == 1);
+    EQ_INT(7, vigil__key_slot(record.key));
+
+    EQ_INT(0, opened.backend->wake(opened.self));
+    EQ_INT(0, set(&opened, fds[0], VIGIL_IN, 0, 0));
+    REQUIRE(wait_records(&opened, &record, 1, VIGIL_FOREVER) == 1);
+    EQ_INT(VIGIL__KEY_WAKE, vigil__key_class(record.key));
+    EQ_INT(0, wait_records(&opened, &record, 1, VIGIL_MS(5)), "drained");
+    opened.backend->close(opened.self);
+    OK_ALLOCATOR_EMPTY(&opened.counting);
+    close_pair(fds);
+}
+
+CONFORM(set_answers_what_it_says)
+{
+    struct opened opened;
+    REQUIRE(open_backend(&opened, backend, SIZE_MAX) == 0);
+    int fds[2], file = empty_file();
+    pipe_data(fds);
+    const int both[] = { fds[0], file };
+    for (size_t i = 0; i < 2; i++) {
+        EQ_INT(0, set(&opened, both[i], VIGIL_IN, 0, 1), "what is not there can be removed");
+        EQ_INT(0, set(&opened, both[i], 0, VIGIL_IN, 1));
+        EQ_INT(VIGIL_EEXIST, set(&opened, both[i], 0, VIGIL_IN, 1));
+        EQ_INT(opened.caps.edge ? 0 : VIGIL_ENOTSUP,
+               set(&opened, both[i], VIGIL_IN, VIGIL_IN | VIGIL_EDGE, 1));
+        EQ_INT(0, set(&opened, both[i], VIGIL_IN, 0, 1));
+        EQ_INT(0, set(&opened, both[i], VIGIL_IN, 0, 1), "twice");
+    }
+    int gone = closed_fd(-1);
+    EQ_INT(VIGIL_EBADF, set(&opened, gone, 0, VIGIL_IN, 1));
+    EQ_INT(0, set(&opened, gone, VIGIL_IN, 0, 1));
+    EQ_INT(0, set(&opened, -1, VIGIL_IN, 0, 1));
+    struct vigil__record record;
+    EQ_INT(0, wait_records(&opened, &record, 1, VIGIL_MS(5)), "nothing is left");
+    opened.backend->close(opened.self);
+    OK_ALLOCATOR_EMPTY(&opened.counting);
+    close_pair(fds);
+    close(file);
+}
+
+static bool is_readable(int fd)
+{
+    struct pollfd entry = { .fd = fd, .events = POLLIN };
+    return poll(&entry, 1, 0) == 1;
+}
+
+CONFORM(the_descriptor_is_readable_when_a_wait_would_answer)
+{
+    struct opened opened;
+    REQUIRE(open_backend(&opened, backend, SIZE_MAX) == 0);
+    if (opened.backend->fd == NULL) {
+        opened.backend->close(opened.self);
+        SKIP("this backend has none");
+    }
+    int fd = opened.backend->fd(opened.self), fds[2], file = empty_file();
+    struct vigil__record record;
+    pipe_empty(fds);
+    EQ_INT(0, set(&opened, fds[0], 0, VIGIL_IN, 1));
+    OK(!is_readable(fd));
+    put(fds[1], "x");
+    OK(is_readable(fd), "data");
+    EQ_INT(0, set(&opened, fds[0], VIGIL_IN, 0, 1));
+    OK(!is_readable(fd));
+    EQ_INT(0, opened.backend->wake(opened.self));
+    OK(is_readable(fd), "a wake-up");
+    EQ_INT(1, wait_records(&opened, &record, 1, VIGIL_NOWAIT));
+    OK(!is_readable(fd));
+
+    /* Files that the kernel refuses count as well. */
+    EQ_INT(0, set(&opened, file, 0, VIGIL_IN | VIGIL_ONESHOT, 1));
+    OK(is_readable(fd), "a file");
+    EQ_INT(1, wait_records(&opened, &record, 1, VIGIL_NOWAIT));
+    OK(!is_readable(fd), "its shot is spent");
+    EQ_INT(0, set(&opened, file, VIGIL_IN | VIGIL_ONESHOT, VIGIL_PRI, 1));
+    OK(!is_readable(fd), "a file has no urgent data");
+    EQ_INT(0, set(&opened, file, VIGIL_PRI, VIGIL_OUT, 1));
+    OK(is_readable(fd), "a file, again");
+    EQ_INT(0, set(&opened, file, VIGIL_OUT, 0, 1));
+    OK(!is_readable(fd), "removed");
+    opened.backend->close(opened.self);
+    close_pair(fds);
+    close(file);
+}
+
+CONFORM(forget_frees_everything_and_changes_no_set)
+{
+    struct opened opened;
+    REQUIRE(open_backend(&opened, backend, SIZE_MAX) == 0);
+    int fds[2], file = empty_file(), status = -1;
+    pipe_data(fds);
+    EQ_INT(0, set(&opened, fds[0], 0, VIGIL_IN, 1));
+    EQ_INT(0, set(&opened, file, 0, VIGIL_IN, 2));
+    pid_t child = fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        opened.backend->forget(opened.self);
+        _exit(opened.counting.blocks == 0 ? 0 : 1);
+    }
+    REQUIRE(waitpid(child, &status, 0) == child);
+    EQ_INT(0, status);
+    struct vigil__record records[4];
+    EQ_INT(2, wait_records(&opened, records, 4, VIGIL_FOREVER));
+    opened.backend->close(opened.self);
+    close_pair(fds);
+    close(file);
+}
+
+TEST(the_first_backend_that_works_is_taken)
+{
+    struct opened opened;
+    REQUIRE(open_backend(&opened, NULL, SIZE_MAX) == 0);
+    EQ_STR(vigil_backend_name(0), opened.backend->name);
+    opened.backend->close(opened.self);
+    EQ_INT(VIGIL_EINVAL, open_backend(&opened, "nonsense", SIZE_MAX));
+    EQ_INT(VIGIL_ENOMEM, open_backend(&opened, NULL, 0), "not a reason to take a lesser one");
+}
+
+TEST(a_waker_is_readable_from_signal_to_drain)
+{
+    struct vigil__waker waker;
+    REQUIRE(vigil__call_waker_open(&waker) == 0);
+    EQ_INT(FD_CLOEXEC, fcntl(waker.read_fd, F_GETFD));
+    EQ_INT(FD_CLOEXEC, fcntl(waker.write_fd, F_GETFD));
+    OK(!is_readable(waker.read_fd));
+    for (int i = 0; i < 100000; i++) /* more than a pipe holds */
+        REQUIRE(vigil__call_waker_signal(&waker) == 0);
+    OK(is_readable(waker.read_fd));
+    vigil__call_waker_drain(&waker);
+    OK(!is_readable(waker.read_fd));
+    vigil__call_waker_drain(&waker); /* of nothing: it does not block */
+    uint64_t full = UINT64_MAX - 1;
+    if (write(waker.write_fd, &full, sizeof(full)) == sizeof(full)) {
+        errno = 12345;
+        EQ_INT(0, vigil__call_waker_signal(&waker), "a counter that is full");
+        EQ_INT(12345, errno, "it may stand in a signal handler");
+        OK(is_readable(waker.read_fd));
+    }
+    vigil__call_waker_close(&waker);
+    EQ_INT(-1, waker.read_fd);
+    errno = 12345;
+    EQ_INT(VIGIL_EBADF, vigil__call_waker_signal(&waker));
+    EQ_INT(12345, errno);
+    EQ_INT(EBADF, vigil_os_error());
+}
+
+/* From now on the system call of that number answers `error` in this process. */
+static bool deny_call(unsigned number, unsigned error)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = { .len = TEST_COUNT(filter), .filter = filter };
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+enum { CHILD_EARLY = 1, CHILD_FAILED, CHILD_CANNOT_DENY };
+
+/* Waits of odd lengths on an old kernel. */
+static int wait_denied(int epoll, unsigned error)
+{
+    static const vigil_ns rows[] = { 1, 999999, VIGIL_US(1001), VIGIL_US(1500), VIGIL_MS(3) };
+    struct vigil__epoll_event event;
+    if (!deny_call(441, error))
+        return CHILD_CANNOT_DENY;
+    for (size_t i = 0; i < 10 * TEST_COUNT(rows); i++) {
+        vigil_ns timeout = rows[i % TEST_COUNT(rows)], start = now_ns();
+        if (vigil__call_epoll_wait(epoll, &event, 1, timeout) != 0)
+            return CHILD_FAILED;
+        if (now_ns() - start < timeout)
+            return CHILD_EARLY;
+    }
+    return 0;
+}
+
+/* Before Linux 5.11, and in some sandboxes, there are only milliseconds: they are rounded up. */
+TEST(epoll_without_nanoseconds_is_not_early)
+{
+    static const unsigned errors[] = { ENOSYS, EPERM };
+    int epoll = vigil__call_epoll_create();
+    REQUIRE(epoll >= 0);
+    for (size_t i = 0; i < TEST_COUNT(errors); i++) {
+        int status = -1;
+        pid_t child = fork();
+        REQUIRE(child >= 0);
+        if (child == 0)
+            _exit(wait_denied(epoll, errors[i]));
+        REQUIRE(waitpid(child, &status, 0) == child);
+        if (WIFEXITED(status) && WEXITSTATUS(status) == CHILD_CANNOT_DENY) {
+            close(epoll);
+            SKIP("system calls cannot be denied here");
+        }
+        EQ_INT(0, status, "%s: exit status times 256", strerror((int)errors[i]));
+    }
+    close(epoll);
+}
