@@ -138,7 +138,7 @@ test:  ## everything that fits into 8 minutes, with each step's time
 
 test-long:  ## what takes longer: the full battery, valgrind, all under TSan
 	@scripts/setup long
-	@$(STEPS) everything test-battery-full test-valgrind test-tsan
+	@$(STEPS) everything test-battery-full test-battery-asan test-valgrind test-tsan
 
 test-clang:  ## a build by clang, without a warning
 	@$(MAKE) --no-print-directory $(PARALLEL) B=$(B)/clang CC=clang everything
@@ -167,6 +167,9 @@ test-battery: all $(HELPERS)  ## the echo battery, short
 test-battery-full: all $(HELPERS)  ## the echo battery, with 1 GiB and 64 MiB
 	@$(TAP) --verbose --limit 3600 'tests/battery/run --build $(B) --full'
 
+test-battery-asan:  ## the echo battery, short, its servers under ASan and UBSan
+	+@$(SANITIZED) B=$(B)/asan CFLAGS='$(ASAN)' under-sanitizer-battery
+
 test-asan:  ## unit, conform and regress under ASan and UBSan
 	+@$(SANITIZED) B=$(B)/asan CFLAGS='$(ASAN)' under-sanitizer
 
@@ -186,6 +189,9 @@ under-sanitizer: $(TESTS)
 
 under-sanitizer-threaded: $(THREADED)
 	@TEST_TIME_SCALE=5 $(FIXED) $(TAP) $^
+
+under-sanitizer-battery: $(B)/vigil $(B)/examples/echo $(HELPERS)
+	@VIGIL_BATTERY_SANITIZER=1 $(FIXED) $(TAP) --verbose 'tests/battery/run --build $(B) --quick'
 
 bench: all $(BENCHES)  ## messages per second of server CPU, vigil beside raw epoll
 	@bench/run --build $(B)
@@ -236,7 +242,7 @@ help:  ## this list
 
 .PHONY: all everything demo test test-long test-clang test-unit test-conform test-regress \
         test-tutorial test-tool test-package test-battery test-battery-full test-asan test-tsan \
-        test-tsan-core test-valgrind under-sanitizer under-sanitizer-threaded bench check tidy \
-        install uninstall clean help always
+        test-tsan-core test-valgrind test-battery-asan under-sanitizer under-sanitizer-threaded \
+        under-sanitizer-battery bench check tidy install uninstall clean help always
 .DELETE_ON_ERROR:
 .SUFFIXES:

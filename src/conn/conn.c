@@ -168,13 +168,14 @@ void vigil__conn_todo(vigil_loop *loop, struct vigil__conn *c, unsigned todo)
     if (c->closing)
         return;
     c->todo = (uint8_t)(c->todo | todo);
-    vigil__list_remove(&c->work);
-    vigil__list_append(&vigil__conns(loop)->work, &c->work);
+    if (vigil__list_empty(&c->work)) /* one that waits keeps its place */
+        vigil__list_append(&vigil__conns(loop)->work, &c->work);
 }
 
 static void conn_open(vigil_loop *loop, struct vigil__conn *c)
 {
     c->opened = true;
+    c->opened_at = loop->now;
     c->moved_at = loop->now;
     vigil__deadline_arm(loop, c);
     if (c->ops->open != NULL) {
@@ -217,7 +218,7 @@ static void conn_work(vigil_loop *loop, struct vigil__conn *c)
 static void conns_flush(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
-    if (conns->flushing)
+    if (VIGIL_LIKELY(vigil__list_empty(&conns->flush)) || conns->flushing)
         return;
     conns->flushing = true;
     struct vigil__link flush; /* a snapshot: who has more than its share to send comes again */

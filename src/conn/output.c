@@ -318,7 +318,7 @@ static void piece_end(vigil_loop *loop, struct vigil__piece *piece)
     if (piece->buf != NULL)
         vigil__buf_drop(&loop->pool, piece->buf);
     vigil__slab_give(&vigil__conns(loop)->pieces, piece);
-    if (done != NULL) {
+    if (done != NULL && vigil__process_is(loop->process)) { /* nobody is called in a forked child */
         done(arg);
         loop->turn_callbacks++;
     }
@@ -571,6 +571,8 @@ int vigil_finish(vigil_loop *loop, vigil_conn conn)
         vigil__input_drop(loop, c);
     if (c->eof_seen)
         c->eof_told = true; /* nobody listens any more */
+    if (c->couple_to.v != 0)
+        (void)vigil_end(loop, c->couple_to); /* nothing more comes for it; gone is ended too */
     if (c->out_done && !c->eof_told) {
         c->linger_due = vigil__time_add(loop->now, c->limits->value.linger_ns);
         vigil__deadline_arm(loop, c);

@@ -324,8 +324,8 @@ static void *call_everything(void *arg)
     wrong_thread(all, vigil_cancel(loop, all->timer));
     wrong_thread(all, vigil_on_signal(loop, SIGUSR2, count_signal, &all->wrong, NULL));
     wrong_thread(all, vigil_signal_cancel(loop, all->signal));
-    wrong_thread(all, vigil_on_ready(loop, all->other_fd, VIGIL_IN, count_watch, &all->wrong,
-                                     NULL));
+    wrong_thread(all,
+                 vigil_on_ready(loop, all->other_fd, VIGIL_IN, count_watch, &all->wrong, NULL));
     wrong_thread(all, vigil_watch_set(loop, all->watch, 0));
     wrong_thread(all, vigil_watch_cancel(loop, all->watch));
     wrong_thread(all, vigil_remote_open(loop, &remote));
@@ -551,9 +551,9 @@ CONFORM(close_in_the_report_of_a_stall_does_not_wait)
 {
     for (int by_turn = 0; by_turn < 2; by_turn++) {
         struct rig rig;
-        vigil_loop *loop = rig_open_with(&rig, backend,
-                                         (vigil_loop_options){ .stall_after_ns = VIGIL_MS(1),
-                                                               .on_stall = close_at_once });
+        vigil_loop *loop = rig_open_with(
+            &rig, backend,
+            (vigil_loop_options){ .stall_after_ns = VIGIL_MS(1), .on_stall = close_at_once });
         int count = 0, fds[2];
         pipe_empty(fds);
         EQ_INT(0, vigil_on_ready(loop, fds[0], VIGIL_IN, count_watch, &count, NULL));
@@ -956,7 +956,8 @@ CONFORM(no_disposition_is_changed_unasked)
     for (int signo = 1; signo < 65; signo++)
         if (before[signo].sa_handler != SIG_ERR && sigaction(signo, NULL, &during) == 0)
             OK(before[signo].sa_handler == during.sa_handler &&
-               before[signo].sa_flags == during.sa_flags, "signal %d", signo);
+                   before[signo].sa_flags == during.sa_flags,
+               "signal %d", signo);
     close_pair(fds);
     rig_close(&rig);
 }

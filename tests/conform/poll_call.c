@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * poll_call.c -- vigil_poll, sentence by sentence of vigil.h: every event bit in every situation, bad
- * entries, timeouts that are never early, signals.
+ * poll_call.c -- vigil_poll, sentence by sentence of vigil.h: every event bit in every situation,
+ * bad entries, timeouts that are never early, signals.
  */
 #include <limits.h>
 

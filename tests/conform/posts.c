@@ -67,7 +67,8 @@ CONFORM(posts_of_each_thread_run_once_and_in_order)
     vigil_remote *remote = open_remote(loop);
     int done = 0, posts = POSTS / (test_time_scale() > 1 ? 10 : 1);
     for (int i = 0; i < THREADS; i++) {
-        posters[i] = (struct poster){ .remote = vigil_remote_keep(remote), .posts = posts,
+        posters[i] = (struct poster){ .remote = vigil_remote_keep(remote),
+                                      .posts = posts,
                                       .done = &done };
         REQUIRE(pthread_create(&posters[i].thread, NULL, post_all, &posters[i]) == 0);
     }

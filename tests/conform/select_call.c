@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * select_call.c -- vigil_select, sentence by sentence of vigil.h: all three lists in every situation,
- * descriptors of any value, closed and negative ones, timeouts that are never early, signals.
+ * select_call.c -- vigil_select, sentence by sentence of vigil.h: all three lists in every
+ * situation, descriptors of any value, closed and negative ones, timeouts never early, signals.
  */
 #include <limits.h>
 

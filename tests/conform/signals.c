@@ -138,8 +138,8 @@ CONFORM(too_many_subscriptions_are_refused)
     sigaction(SIGUSR1, NULL, &before);
     int count = 0, opened = 0, status = 0;
     while (status == 0 && opened < LOOPS)
-        status = vigil_on_signal(rig_open(&rigs[opened++], backend), SIGUSR1, count_signal,
-                                 &count, NULL);
+        status = vigil_on_signal(rig_open(&rigs[opened++], backend), SIGUSR1, count_signal, &count,
+                                 NULL);
     EQ_INT(VIGIL_EFULL, status);
     EQ_INT(0, vigil_on_signal(rigs[0].loop, SIGUSR1, count_signal, &count, NULL),
            "a loop needs one per signal");
@@ -244,9 +244,8 @@ CONFORM(stop_on_signals_drains)
         struct sigaction before, during, after;
         sigaction(rows[i], NULL, &before);
         struct rig rig;
-        vigil_loop *loop = rig_open_with(&rig, backend,
-                                         (vigil_loop_options){ .stop_on_signals = true,
-                                                               .keep_running = true });
+        vigil_loop *loop = rig_open_with(
+            &rig, backend, (vigil_loop_options){ .stop_on_signals = true, .keep_running = true });
         sigaction(rows[i], NULL, &during);
         OK(before.sa_handler != during.sa_handler, "%d", rows[i]);
         int never = 0, signo = rows[i];
@@ -262,9 +261,8 @@ CONFORM(stop_on_signals_drains)
 CONFORM(a_second_stop_signal_aborts)
 {
     struct rig rig;
-    vigil_loop *loop = rig_open_with(&rig, backend,
-                                     (vigil_loop_options){ .stop_on_signals = true,
-                                                           .grace_ns = VIGIL_S(3600) });
+    vigil_loop *loop = rig_open_with(
+        &rig, backend, (vigil_loop_options){ .stop_on_signals = true, .grace_ns = VIGIL_S(3600) });
     int fds[2], first = SIGTERM, second = SIGINT;
     unix_pair(fds); /* its peer never ends, so the drain goes on */
     vigil_conn_options options = { .limits = { .linger_ns = VIGIL_FOREVER } };

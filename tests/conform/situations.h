@@ -230,7 +230,7 @@ TEST_MAYBE_UNUSED static void join_later(struct later *later)
 
 /* ---- the situations ---------------------------------------------------------------------- */
 
-/* Each puts the descriptor to look at into fds[0] and what else must stay open into fds[1], or -1. */
+/* Each puts the descriptor to look at into fds[0], and what else must stay open into fds[1]: or -1. */
 
 static void tcp_idle(int fds[2])
 {
@@ -288,8 +288,8 @@ static void tcp_reset(int fds[2])
     until(fds[0], POLLERR);
 }
 
-/* An ordinary byte and an urgent one.  With the urgent one alone the kernel says IN or not, depending
- * on how much memory all of TCP uses. */
+/* An ordinary byte and an urgent one.  With the urgent one alone the kernel says IN or not,
+ * depending on how much memory all of TCP uses. */
 static void tcp_urgent(int fds[2])
 {
     tcp_pair(fds);

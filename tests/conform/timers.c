@@ -25,8 +25,9 @@ static void note_due(vigil_loop *loop, void *arg)
 
 CONFORM(never_early)
 {
-    static const vigil_ns delays[] = { 0, 1, 999, 1000, 50000, 999999, 1000000, 1000001, 1500000,
-                                       9999999, 10000000, 33333333, 120000000 };
+    static const vigil_ns delays[] = { 0,        1,        999,      1000,    50000,
+                                       999999,   1000000,  1000001,  1500000, 9999999,
+                                       10000000, 33333333, 120000000 };
     struct rig rig;
     vigil_loop *loop = rig_open(&rig, backend);
     for (size_t i = 0; i < TEST_COUNT(delays); i++) { /* one by one: each wait has its timeout */
@@ -265,8 +266,9 @@ CONFORM(stale_handles_never_name_another)
         EQ_INT(VIGIL_ESTALE, vigil_cancel(loop, old[i]));
         EQ_INT(VIGIL_ESTALE, vigil_timer_set(loop, old[i], VIGIL_S(3600)));
     }
-    const vigil_timer wild[] = { { 0 }, { UINT64_MAX }, { UINT32_MAX }, { live.v + 1 },
-                                 { live.v ^ UINT64_C(1) << 63 } };
+    const vigil_timer wild[] = {
+        { 0 }, { UINT64_MAX }, { UINT32_MAX }, { live.v + 1 }, { live.v ^ UINT64_C(1) << 63 }
+    };
     for (size_t i = 0; i < TEST_COUNT(wild); i++)
         EQ_INT(VIGIL_ESTALE, vigil_cancel(loop, wild[i]), "row %zu", i);
     EQ_INT(0, vigil_loop_run(loop));

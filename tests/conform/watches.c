@@ -147,8 +147,11 @@ CONFORM(one_shot_and_armed_again)
     static const struct {
         const char *name;
         void (*make)(int fds[2]);
-    } rows[] = { { "pipe", pipe_data }, { "hung up", pipe_ended }, { "file", file_data },
-                 { "/dev/null", dev_null }, { "socket", unix_data } };
+    } rows[] = { { "pipe", pipe_data },
+                 { "hung up", pipe_ended },
+                 { "file", file_data },
+                 { "/dev/null", dev_null },
+                 { "socket", unix_data } };
     for (size_t i = 0; i < TEST_COUNT(rows); i++) {
         struct rig rig;
         vigil_loop *loop = rig_open(&rig, backend);
@@ -156,8 +159,8 @@ CONFORM(one_shot_and_armed_again)
         struct seen seen = { 0 };
         vigil_watch watch;
         rows[i].make(fds);
-        EQ_INT(0, vigil_on_ready(loop, fds[0], VIGIL_IN | VIGIL_ONESHOT, note_events, &seen,
-                                 &watch));
+        EQ_INT(0,
+               vigil_on_ready(loop, fds[0], VIGIL_IN | VIGIL_ONESHOT, note_events, &seen, &watch));
         for (int shot = 1; shot <= 3; shot++) {
             turns_until(loop, &seen.count, shot);
             turns_now(loop, 3);
@@ -186,8 +189,7 @@ CONFORM(a_shot_armed_in_its_own_callback)
     int fds[2];
     struct seen seen = { 0 };
     pipe_data(fds);
-    EQ_INT(0, vigil_on_ready(loop, fds[0], VIGIL_IN | VIGIL_ONESHOT, arm_in_callback, &seen,
-                             NULL));
+    EQ_INT(0, vigil_on_ready(loop, fds[0], VIGIL_IN | VIGIL_ONESHOT, arm_in_callback, &seen, NULL));
     turns_until(loop, &seen.count, 3);
     turns_now(loop, 3);
     EQ_INT(3, seen.count);
@@ -485,8 +487,8 @@ CONFORM(changed_by_a_timer_of_the_same_turn)
         struct changing changing = { .steps = rows[i].steps };
         memcpy(changing.events, rows[i].events, sizeof(changing.events));
         unix_data(fds);
-        EQ_INT(0, vigil_on_ready(loop, fds[0], rows[i].before, note_events, &seen,
-                                 &changing.watch));
+        EQ_INT(0,
+               vigil_on_ready(loop, fds[0], rows[i].before, note_events, &seen, &changing.watch));
         EQ_INT(0, vigil_turn_soon(loop, change_in_timer, &changing));
         turns_now(loop, 1);
         EQ_INT(rows[i].first_turn, seen.events, "row %zu", i);

@@ -182,9 +182,11 @@ def refuses(where):
     """Whether nobody listens there any more."""
     try:
         connect(where).close()
-        return False
     except (ConnectionRefusedError, FileNotFoundError):
         return True
+    except ConnectionResetError:
+        pass  # it is closing just now
+    return False
 
 
 def taken_by_peer(client):

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * base.c -- the base floor: slab, heap, pool, list, statuses.  Each is driven against a plain model,
- * on an allocator that counts and that can be made to fail.
+ * base.c -- the base floor: slab, heap, pool, list, statuses.  They are driven against plain
+ * models, on an allocator that counts and that can be made to fail.
  */
 #include "test.h"
 
