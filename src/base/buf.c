@@ -6,12 +6,15 @@
 
 static const size_t class_size[VIGIL__BUF_CLASSES] = { 256, 1024, 4096, 16384, VIGIL__BUF_READ };
 
+/* The smallest class that holds `size`: each is four times the one before. */
 static uint8_t class_for(size_t size)
 {
-    uint8_t i = 0;
-    while (i < VIGIL__BUF_CLASSES && class_size[i] < size)
-        i++;
-    return i;
+    if (size <= class_size[0])
+        return 0;
+    if (size > VIGIL__BUF_READ)
+        return VIGIL__BUF_CLASSES;
+    unsigned bits = 32 - (unsigned)__builtin_clz((uint32_t)size - 1); /* size - 1 < 2^bits */
+    return (uint8_t)((bits - 7) / 2);
 }
 
 void vigil__pool_init(struct vigil__pool *pool, const vigil_allocator *allocator, size_t limit)

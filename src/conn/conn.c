@@ -26,7 +26,6 @@ int vigil__conns_need(vigil_loop *loop)
     conns->loop = loop;
     vigil__slab_init(&conns->conns, &loop->allocator, sizeof(struct vigil__conn));
     vigil__slab_init(&conns->listeners, &loop->allocator, sizeof(struct vigil__listener));
-    vigil__slab_init(&conns->pieces, &loop->allocator, sizeof(struct vigil__piece));
     vigil__heap_init(&conns->deadlines, &loop->allocator);
     vigil__list_init(&conns->all);
     vigil__list_init(&conns->all_listeners);
@@ -53,7 +52,7 @@ static void conns_destroy(vigil_loop *loop)
         conn_free(loop, VIGIL_OWNER(conns->all.next, struct vigil__conn, all), false);
     vigil__slab_clear(&conns->conns);
     vigil__slab_clear(&conns->listeners);
-    vigil__slab_clear(&conns->pieces);
+    vigil__pieces_clear(loop);
     vigil__heap_clear(&conns->deadlines);
     vigil__free(&loop->allocator, conns, sizeof(*conns));
     loop->above = NULL;

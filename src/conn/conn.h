@@ -30,7 +30,6 @@ struct vigil__limits {
 
 /* A piece of output. */
 struct vigil__piece {
-    struct vigil__slot slot;
     struct vigil__piece *next;
     struct vigil__buf *buf; /* holds p: copied, or kept by reference; or NULL: the caller's own */
     const uint8_t *p;
@@ -115,6 +114,7 @@ struct vigil__conn {
 
     struct vigil__piece *head, *tail;
     size_t queued;
+    size_t asked; /* of the system, by the send under way */
 
     uint64_t bytes_in, bytes_out;
     vigil_ns opened_at, moved_at, sent_at; /* when a byte moved; when output last progressed */
@@ -147,7 +147,9 @@ struct vigil__listener {
 /* What this floor keeps per loop. */
 struct vigil__conns {
     vigil_loop *loop;
-    struct vigil__slab conns, listeners, pieces;
+    struct vigil__slab conns, listeners;
+    struct vigil__piece *free_pieces; /* kept for reuse */
+    uint32_t free_count;
     struct vigil__heap deadlines; /* owner: connection slot * 2, or listener slot * 2 + 1 */
     struct vigil__link all, all_listeners;
     struct vigil__link work, flush, closes;
@@ -230,11 +232,21 @@ void vigil__output_later(vigil_loop *loop, struct vigil__conn *c);
 /* Tells those who wait for room, if there is. */
 void vigil__output_lowered(vigil_loop *loop, struct vigil__conn *c);
 void vigil__output_drop(vigil_loop *loop, struct vigil__conn *c);
-/* Queues up to `n` bytes of `buf` at `at` by reference; answers how many. */
-size_t vigil__output_refer(vigil_loop *loop, struct vigil__conn *c, struct vigil__buf *buf,
-                           const uint8_t *p, size_t n);
+/* Frees what is kept for reuse. */
+void vigil__pieces_clear(vigil_loop *loop);
+/* Queues `n` bytes: by reference when they are most of the buffer `lent`, else copied.  Answers how
+ * many, less when memory is short. */
+size_t vigil__output_take(vigil_loop *loop, struct vigil__conn *c, struct vigil__buf *lent,
+                          const void *p, size_t n);
 
 /* ---- memory.c ---- */
+
+/* More than half is in use, or somebody waits: what comes back is for many, not for the first. */
+static inline bool vigil__memory_short(const vigil_loop *loop)
+{
+    return VIGIL_UNLIKELY(loop->pool.used > loop->pool.limit / 2 ||
+                          !vigil__list_empty(&vigil__conns(loop)->memory));
+}
 
 /* Waits for memory: for its input to go on, or to tell who wants to write. */
 void vigil__memory_wait(vigil_loop *loop, struct vigil__conn *c);

@@ -21,8 +21,8 @@ static int conn_make(vigil_loop *loop, const vigil_conn_options *o, bool stream,
                      struct vigil__conn **out)
 {
     int status = vigil__loop_check(loop);
-    if (status == 0 && loop->draining)
-        status = VIGIL_ECANCELED;
+    if (status == 0 && (loop->draining || loop->closing))
+        status = VIGIL_ECANCELED; /* its `close` could not be told any more */
     if (status == 0)
         status = vigil__conns_need(loop);
     struct vigil__limits *limits = NULL;

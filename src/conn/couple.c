@@ -45,7 +45,7 @@ void vigil__couple_offer(vigil_loop *loop, struct vigil__conn *from)
     }
     size_t n = couple_room(loop, to, from->held_len);
     const uint8_t *p = from->held->data + from->held_at;
-    size_t took = n > 0 ? vigil__output_refer(loop, to, from->held, p, n) : 0;
+    size_t took = n > 0 ? vigil__output_take(loop, to, from->held, p, n) : 0;
     if (took > 0)
         vigil__output_later(loop, to);
     from->held_at += took;

@@ -13,9 +13,9 @@
 
 static void input_after(vigil_loop *loop, struct vigil__conn *c);
 
-static bool input_blocked(const struct vigil__conn *c)
+static bool input_waits(const struct vigil__conn *c)
 {
-    return !vigil__list_empty(&c->blocked) || c->memory_wait;
+    return c->paused || c->memory_wait || !vigil__list_empty(&c->blocked);
 }
 
 /* ---- reading or not ---- */
@@ -24,7 +24,7 @@ static bool input_wanted(const struct vigil__conn *c)
 {
     if (c->port_in == NULL || c->eof_seen || !c->opened)
         return false;
-    return c->finishing ? !c->memory_wait : !c->paused && !input_blocked(c);
+    return c->finishing ? !c->memory_wait : !input_waits(c);
 }
 
 /* The operation as it should be now. */
@@ -296,7 +296,7 @@ void vigil__input_offer(vigil_loop *loop, struct vigil__conn *c)
     }
     struct vigil__conns *conns = vigil__conns(loop);
     bool offered = false;
-    while (c->held_len > 0 && !c->paused && !input_blocked(c) && !c->finishing && !c->closing &&
+    while (c->held_len > 0 && !input_waits(c) && !c->finishing && !c->closing &&
            c->couple_to.v == 0) {
         size_t used = input_call(loop, c);
         bool cut = conns->cut_on != 0 || conns->cut_memory;
@@ -320,10 +320,19 @@ void vigil__input_offer(vigil_loop *loop, struct vigil__conn *c)
         vigil__callback_ran(loop, "data");
 }
 
+/* Whether it goes on reading just as it does: the case to be quick in. */
+static bool input_steady(const vigil_loop *loop, const struct vigil__conn *c)
+{
+    return c->held_len == 0 && c->op_in.active && (c->op_in.flags & VIGIL__OP_MULTI) != 0 &&
+           !c->drain && !c->eof_seen && input_wanted(c) && !vigil__memory_short(loop);
+}
+
 /* What follows when `data` has had its say: the end of input, the limit, or more reading. */
 static void input_after(vigil_loop *loop, struct vigil__conn *c)
 {
-    bool waits = c->paused || input_blocked(c);
+    if (VIGIL_LIKELY(input_steady(loop, c)))
+        return;
+    bool waits = input_waits(c);
     if (c->eof_seen && !waits) {
         if (!c->eof_told)
             vigil__conn_todo(loop, c, VIGIL__TODO_EOF);
@@ -342,7 +351,7 @@ static void input_after(vigil_loop *loop, struct vigil__conn *c)
 
 void vigil__input_eof(vigil_loop *loop, struct vigil__conn *c)
 {
-    if (!c->eof_seen || c->eof_told || c->paused || input_blocked(c))
+    if (!c->eof_seen || c->eof_told || input_waits(c))
         return;
     c->eof_told = true;
     if (c->couple_to.v != 0) {

@@ -32,7 +32,7 @@ static int listener_new(vigil_loop *loop, const vigil_listen_options *options,
     static const vigil_listen_options none;
     const vigil_listen_options *o = options != NULL ? options : &none;
     int status = vigil__loop_check(loop);
-    if (status == 0 && loop->draining)
+    if (status == 0 && (loop->draining || loop->closing))
         status = VIGIL_ECANCELED;
     if (status == 0)
         status = vigil__conns_need(loop);

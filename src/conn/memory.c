@@ -16,13 +16,6 @@ enum {
 static const vigil_ns look_again_ns = VIGIL_MS(10);   /* for memory that an allocator refused */
 static const vigil_ns stalled_min_ns = VIGIL_MS(100); /* a reader slower than that is a candidate */
 
-/* Also while somebody waits: what comes back is for many, not for the first. */
-static bool memory_short(const vigil_loop *loop)
-{
-    return VIGIL_UNLIKELY(loop->pool.used > loop->pool.limit / 2 ||
-                          !vigil__list_empty(&vigil__conns(loop)->memory));
-}
-
 /* What each connection with output may hold of half the memory. */
 static size_t memory_share(const vigil_loop *loop)
 {
@@ -33,7 +26,7 @@ static size_t memory_share(const vigil_loop *loop)
 size_t vigil__memory_high(const vigil_loop *loop, const struct vigil__conn *c)
 {
     size_t high = c->limits->value.out_high;
-    return memory_short(loop) ? vigil__min(high, vigil__max(memory_share(loop), HIGH_MIN)) : high;
+    return vigil__memory_short(loop) ? vigil__min(high, vigil__max(memory_share(loop), HIGH_MIN)) : high;
 }
 
 /* Sizes of which a buffer is made without loss. */
@@ -45,7 +38,7 @@ static size_t read_short(const vigil_loop *loop)
 
 size_t vigil__memory_read(const vigil_loop *loop, const struct vigil__conn *c)
 {
-    if (!memory_short(loop))
+    if (!vigil__memory_short(loop))
         return VIGIL__BUF_READ;
     return c->queued > 0 && !c->finishing ? 0 : read_short(loop);
 }
@@ -102,7 +95,7 @@ void vigil__memory_work(vigil_loop *loop)
     conns->memory_due = vigil__time_add(loop->now, look_again_ns);
     size_t input_limit = pool->limit - pool->limit / 4;
     size_t used = pool->used;
-    size_t each = memory_short(loop) ? read_short(loop) : VIGIL__BUF_READ;
+    size_t each = vigil__memory_short(loop) ? read_short(loop) : VIGIL__BUF_READ;
     while (!vigil__list_empty(&conns->memory) && used + each <= input_limit) {
         used += each; /* what it will take, most likely */
         wake_one(loop, VIGIL_OWNER(conns->memory.next, struct vigil__conn, memory));

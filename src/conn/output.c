@@ -14,6 +14,7 @@ enum {
     PIPE_WRITE_MAX = 4096,  /* a pipe that reports room takes PIPE_BUF bytes at once: pipe(7) */
     REFER_MIN = 4096,       /* less is cheaper to copy than to keep a buffer for */
     FILE_WEIGHT = 64 << 10, /* what a file counts against the marks: the window that is loaded */
+    PIECES_KEPT_MAX = 256,  /* for reuse: a turn's worth */
     SENDS_MAX = 16,         /* sends of one connection in a row before others have their turn */
 };
 
@@ -157,7 +158,7 @@ static void output_uncopy(vigil_loop *loop, struct vigil__conn *c, struct vigil_
     queued_take(loop, c, n);
 }
 
-size_t vigil__output_refer(vigil_loop *loop, struct vigil__conn *c, struct vigil__buf *buf,
+static size_t output_refer(vigil_loop *loop, struct vigil__conn *c, struct vigil__buf *buf,
                            const uint8_t *p, size_t n)
 {
     struct vigil__piece *piece = piece_append(loop, c);
@@ -181,10 +182,10 @@ static bool worth_referring(const struct vigil__buf *lent, const void *p, size_t
     return at >= begin && at + n <= begin + lent->cap;
 }
 
-static size_t output_take(vigil_loop *loop, struct vigil__conn *c, const void *p, size_t n)
+size_t vigil__output_take(vigil_loop *loop, struct vigil__conn *c, struct vigil__buf *lent,
+                          const void *p, size_t n)
 {
-    struct vigil__buf *lent = vigil__conns(loop)->lent;
-    return worth_referring(lent, p, n) ? vigil__output_refer(loop, c, lent, p, n)
+    return worth_referring(lent, p, n) ? output_refer(loop, c, lent, p, n)
                                        : output_copy(loop, c, p, n);
 }
 
@@ -195,7 +196,7 @@ size_t vigil_send(vigil_loop *loop, vigil_conn conn, const void *p, size_t n)
         return 0;
     size_t high = vigil__memory_high(loop, c);
     size_t fits = vigil__min(n, c->queued < high ? high - c->queued : 0);
-    size_t took = fits > 0 ? output_take(loop, c, p, fits) : 0;
+    size_t took = fits > 0 ? vigil__output_take(loop, c, vigil__conns(loop)->lent, p, fits) : 0;
     if (took > 0)
         vigil__output_later(loop, c);
     if (took < n)
@@ -299,15 +300,45 @@ int vigil_send_file(vigil_loop *loop, vigil_conn conn, vigil_fd file, int64_t of
 
 static struct vigil__piece *piece_append(vigil_loop *loop, struct vigil__conn *c)
 {
-    struct vigil__piece *piece = vigil__slab_take(&vigil__conns(loop)->pieces);
-    if (piece == NULL)
-        return NULL;
+    struct vigil__conns *conns = vigil__conns(loop);
+    struct vigil__piece *piece = conns->free_pieces;
+    if (piece != NULL) {
+        conns->free_pieces = piece->next;
+        conns->free_count--;
+    } else {
+        piece = vigil__alloc(&loop->allocator, sizeof(*piece));
+        if (piece == NULL)
+            return NULL;
+    }
+    *piece = (struct vigil__piece){ .file_fd = VIGIL_FD_NONE };
     if (c->tail != NULL)
         c->tail->next = piece;
     else
         c->head = piece;
     c->tail = piece;
     return piece;
+}
+
+static void piece_free(vigil_loop *loop, struct vigil__piece *piece)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    if (conns->free_count == PIECES_KEPT_MAX) {
+        vigil__free(&loop->allocator, piece, sizeof(*piece));
+        return;
+    }
+    piece->next = conns->free_pieces;
+    conns->free_pieces = piece;
+    conns->free_count++;
+}
+
+void vigil__pieces_clear(vigil_loop *loop)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    while (conns->free_pieces != NULL) {
+        struct vigil__piece *piece = conns->free_pieces;
+        conns->free_pieces = piece->next;
+        vigil__free(&loop->allocator, piece, sizeof(*piece));
+    }
 }
 
 /* Its bytes have gone out, or never will. */
@@ -317,7 +348,7 @@ static void piece_end(vigil_loop *loop, struct vigil__piece *piece)
     void *arg = piece->arg;
     if (piece->buf != NULL)
         vigil__buf_drop(&loop->pool, piece->buf);
-    vigil__slab_give(&vigil__conns(loop)->pieces, piece);
+    piece_free(loop, piece);
     if (done != NULL && vigil__process_is(loop->process)) { /* nobody is called in a forked child */
         done(arg);
         loop->turn_callbacks++;
@@ -385,15 +416,17 @@ static void output_fill(vigil_loop *loop, struct vigil__conn *c)
     uint32_t room;
     vigil_iov *iov = iov_room(loop, c, &room);
     uint32_t count = 0;
+    c->asked = 0;
     for (const struct vigil__piece *piece = c->head; piece != NULL && count < room;
          piece = piece->next) {
         if (piece->n > 0)
             iov[count++] = (vigil_iov){ piece->p, piece->n };
+        c->asked += piece->n;
         if (piece->file)
             break; /* what is behind it must wait for the rest of the file */
     }
     if (c->blocking_out)
-        iov[0].len = vigil__min(iov[0].len, PIPE_WRITE_MAX);
+        iov[0].len = c->asked = vigil__min(iov[0].len, PIPE_WRITE_MAX);
     op->kind = c->socket_out ? VIGIL__OP_SEND : VIGIL__OP_WRITE;
     op->fd = c->fd_out;
     op->port = c->port_out->slot.index;
@@ -511,12 +544,9 @@ static void output_sent(vigil_loop *loop, struct vigil__conn *c, size_t n)
     c->sent_at = loop->now;
     vigil__count(&loop->stats.bytes_out, n);
     vigil__count(&loop->stats.sends, 1);
-    size_t asked = 0;
-    for (uint32_t i = 0; i < c->op_out.u.io.count; i++)
-        asked += c->op_out.u.io.iov[i].len;
     /* Cut short: the system is full, so asking again at once would be for nothing. */
     c->op_out.flags = (uint8_t)((c->op_out.flags & VIGIL__OP_BLOCKING) |
-                                (n < asked ? VIGIL__OP_WAIT : 0));
+                                (n < c->asked ? VIGIL__OP_WAIT : 0));
     while (n > 0) {
         struct vigil__piece *piece = c->head;
         size_t took = vigil__min(n, piece->n);
