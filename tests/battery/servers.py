@@ -4,6 +4,7 @@
 # and stopped.  A server runs on an address of its own in 127/8, so that batteries that run at the
 # same time cannot meet, nor run out of ports.
 
+import ctypes
 import os
 import resource
 import signal
@@ -41,6 +42,15 @@ def wait_until(condition, seconds, what):
         if time.monotonic() > deadline:
             raise Fail(f"{what}: not within {seconds} s")
         time.sleep(0.005)
+
+
+PR_SET_PDEATHSIG = 1
+libc = ctypes.CDLL(None)
+
+
+def die_with_parent():
+    """So that nothing is left behind when a run is interrupted."""
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def own_host():
@@ -90,7 +100,7 @@ class Server:
         self.process = subprocess.Popen(
             [*self.command, f"tcp://{host}:{port}"], env=self.environment, stderr=self.errors,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE if self.prints_address else None,
-            preexec_fn=self._limit_descriptors)
+            preexec_fn=self._prepare)
         if self.prints_address:
             line = self.process.stdout.readline().decode().strip()
             port = int(line.rpartition(":")[2]) if ":" in line else 0
@@ -98,7 +108,8 @@ class Server:
         return port and wait_until(lambda: self._listens() or self.process.poll() is not None,
                                    START_S, "listening") and self.process.poll() is None
 
-    def _limit_descriptors(self):
+    def _prepare(self):
+        die_with_parent()
         if self.descriptors:
             resource.setrlimit(resource.RLIMIT_NOFILE, (self.descriptors, self.descriptors))
 
@@ -167,8 +178,8 @@ class Server:
 
     def come_to_rest(self):
         """Until 50 ms pass in which it neither runs nor waits for a CPU, but for 1 ms; a server
-        that spins gets 5 s to stop it."""
-        deadline = time.monotonic() + 5
+        that spins gets 3 s to stop it."""
+        deadline = time.monotonic() + 3
         before = -1.0
         while (now := sum(self.cpu_seconds())) - before > 0.001 and time.monotonic() < deadline:
             before = now

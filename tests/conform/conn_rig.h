@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <time.h>
 
 #include "test.h"
 
@@ -165,6 +166,68 @@ TEST_MAYBE_UNUSED static void rig_settle(struct rig *rig)
         REQUIRE(ran >= 0, "turn: %s", vigil_strerror(ran));
         quiet = ran == 0 ? quiet + 1 : 0;
     }
+}
+
+/* For on_data. */
+TEST_MAYBE_UNUSED static size_t rig_echo(struct rig *rig, vigil_conn conn, const void *p, size_t n)
+{
+    return vigil_send(rig->loop, conn, p, n);
+}
+
+/* A connection of the rig's own: it writes the same log. */
+TEST_MAYBE_UNUSED static int rig_connect(struct rig *rig, const char *where,
+                                         const vigil_limits *limits, vigil_conn *out)
+{
+    vigil_conn_options o = { .ops = &rig->ops, .ctx = rig };
+    if (limits != NULL)
+        o.limits = *limits;
+    return vigil_connect(rig->loop, where, &o, out);
+}
+
+TEST_MAYBE_UNUSED static int rig_adopt(struct rig *rig, int in, int out, vigil_conn *conn)
+{
+    return vigil_adopt(rig->loop, in, out,
+                       &(vigil_conn_options){ .ops = &rig->ops, .ctx = rig }, conn);
+}
+
+TEST_MAYBE_UNUSED static vigil_conn_info rig_info(struct rig *rig, vigil_conn conn)
+{
+    vigil_conn_info info = { 0 };
+    EQ_INT(0, vigil_conn_info_get(rig->loop, conn, &info));
+    return info;
+}
+
+TEST_MAYBE_UNUSED static vigil_stats rig_stats(const struct rig *rig)
+{
+    vigil_stats stats;
+    vigil_stats_get(rig->loop, &stats);
+    return stats;
+}
+
+TEST_MAYBE_UNUSED static vigil_ns rig_clock(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return VIGIL_S(t.tv_sec) + t.tv_nsec;
+}
+
+TEST_MAYBE_UNUSED static void rig_sleep(vigil_ns duration)
+{
+    struct timespec t = { .tv_sec = duration / VIGIL_S(1), .tv_nsec = duration % VIGIL_S(1) };
+    while (nanosleep(&t, &t) != 0)
+        continue;
+}
+
+/* In the end there is nothing to do and every turn waits as long as it may: nothing spins. */
+TEST_MAYBE_UNUSED static void rig_is_quiet(struct rig *rig)
+{
+    int quiet = 0;
+    for (int turns = 0; quiet < 10 && turns < 2000; turns++) {
+        vigil_ns began = rig_clock();
+        REQUIRE(vigil_loop_turn(rig->loop, VIGIL_MS(5)) >= 0);
+        quiet = rig_clock() - began >= VIGIL_MS(5) ? quiet + 1 : 0;
+    }
+    OK(quiet == 10, "the loop spins");
 }
 
 /* The log since the last time, emptied. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * loop_rig.h -- a loop whose memory is counted, and the callbacks and bounded waits that the tests of
- * layer 2 share.
+ * loop_rig.h -- a loop whose memory is counted, and the callbacks and bounded waits that the tests
+ * of layer 2 share.
  */
 #ifndef LOOP_RIG_H
 #define LOOP_RIG_H
@@ -88,21 +88,26 @@ TEST_MAYBE_UNUSED static void *in_thread(void *(*fn)(void *), void *arg)
     return result;
 }
 
-/* Runs `fn` in a child: whether that left with 0.  `fn` must not use the harness. */
-TEST_MAYBE_UNUSED static bool in_child(int (*fn)(void *), void *arg)
+/* It must leave with 0. */
+TEST_MAYBE_UNUSED static void wait_for_child(pid_t child)
 {
     int state = 0;
+    REQUIRE(child > 0);
+    while (waitpid(child, &state, 0) < 0 && errno == EINTR)
+        continue;
+    OK(WIFEXITED(state) && WEXITSTATUS(state) == 0, "it ended with 0x%x", (unsigned)state);
+}
+
+/* Runs `fn` in a child.  It must not use the harness. */
+TEST_MAYBE_UNUSED static void in_child(int (*fn)(void *), void *arg)
+{
     fflush(stdout); /* or the child's copy would be written too */
     pid_t child = fork();
-    REQUIRE(child >= 0);
     if (child == 0) {
         alarm(60); /* one that hangs is killed and counted */
         _exit(fn(arg));
     }
-    while (waitpid(child, &state, 0) < 0 && errno == EINTR)
-        continue;
-    return OK(WIFEXITED(state) && WEXITSTATUS(state) == 0, "the child ended with 0x%x",
-              (unsigned)state);
+    wait_for_child(child);
 }
 
 /* ---- callbacks ---------------------------------------------------------------------------- */

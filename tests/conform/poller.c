@@ -568,8 +568,9 @@ static void serve_in_turn(const char *backend, int pipes, int files, int max)
     for (int i = 0; i < count; i++) {
         /* All files together may have a single turn among the others (epoll). */
         int fair = files == 0 || pipes == 0 ? total / count : total / (pipes + 1) / (files + 1);
-        OK(served[i] + 1 >= fair && served[i] > 0, "%d + %d, max %d: %d served %d times, fair is %d",
-           pipes, files, max, i, served[i], fair);
+        OK(served[i] + 1 >= fair && served[i] > 0,
+           "%d + %d, max %d: %d served %d times, fair is %d", pipes, files, max, i, served[i],
+           fair);
         close(all[i]);
     }
     vigil_poller_close(poller);

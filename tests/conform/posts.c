@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * posts.c -- calls from other threads: each exactly once and in order, bounded, refused when the loop
- * is gone, and few wake-ups.
+ * posts.c -- calls from other threads: each exactly once and in order, bounded, refused when the
+ * loop is gone, and few wake-ups.
  */
 #include <stdatomic.h>
 

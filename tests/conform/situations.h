@@ -230,7 +230,7 @@ TEST_MAYBE_UNUSED static void join_later(struct later *later)
 
 /* ---- the situations ---------------------------------------------------------------------- */
 
-/* Each puts the descriptor to look at into fds[0], and what else must stay open into fds[1]: or -1. */
+/* Each puts the descriptor to look at into fds[0], and into fds[1] what must stay open, or -1. */
 
 static void tcp_idle(int fds[2])
 {

@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import os
 import re
+import select
 import signal
 import socket
 import struct
@@ -103,6 +104,15 @@ class Command:
         until(lambda: text in self.stderr.decode() or self.process.poll() is not None,
               f"{text!r} on stderr")
         assert text in self.stderr.decode(), f"it ended without {text!r}: {self.stderr!r}"
+
+    def feed(self, data):
+        """Writes to its stdin, which it must read within the bound."""
+        fd = self.process.stdin.fileno()
+        os.set_blocking(fd, False)
+        left = memoryview(data)
+        while left:
+            assert select.select([], [fd], [], BOUND)[1], "it does not read its stdin"
+            left = left[os.write(fd, left):]
 
     def signal(self, number):
         self.process.send_signal(number)
@@ -202,15 +212,18 @@ class OddServer:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.where = "tcp://127.0.0.1:%d" % self.listener.getsockname()[1]
         self.connections = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.threads = [threading.Thread(target=self._accept, daemon=True)]
+        self.threads[0].start()
 
     def _accept(self):
-        with contextlib.suppress(OSError):  # the listener is closed at the end
+        with contextlib.suppress(OSError):  # the listener is shut down at the end
             while True:
                 connection, _ = self.listener.accept()
                 connection.settimeout(BOUND)
                 self.connections.append(connection)
-                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+                self.threads.append(threading.Thread(target=self._serve, args=(connection,),
+                                                     daemon=True))
+                self.threads[-1].start()
 
     def _serve(self, connection):
         with contextlib.suppress(OSError):  # the client may leave at any time
@@ -220,10 +233,21 @@ class OddServer:
         return self
 
     def __exit__(self, *why):
-        with contextlib.suppress(OSError):
-            self.listener.shutdown(socket.SHUT_RDWR)
+        """Shuts down, and closes only what no thread waits for any more: a thread that is about
+        to wait for a descriptor whose number is used again would hold the new file open."""
+        self._shut_down(self.listener)
+        self.threads[0].join(BOUND)
+        for connection in self.connections:
+            self._shut_down(connection)
+        for thread in self.threads:
+            thread.join(BOUND)
         for s in [self.listener, *self.connections]:
             s.close()
+
+    @staticmethod
+    def _shut_down(s):
+        with contextlib.suppress(OSError):  # it may be closed already
+            s.shutdown(socket.SHUT_RDWR)
 
 
 def echo(connection, change=lambda data, offset: data):
@@ -729,8 +753,7 @@ def stdin_is_sent_in_bounded_memory():
     chunk = pattern(1 << 20)
     with Serve("127.0.0.1:0") as server, Command("send", server.where[0]) as client:
         for _ in range(64):
-            client.process.stdin.write(chunk)
-        client.process.stdin.flush()
+            client.feed(chunk)
         peak = peak_kib(client.process.pid)
         client.process.stdin.close()
         equal(client.end(), 0)
@@ -747,11 +770,10 @@ def peak_kib(pid):
 def stdin_that_pauses_is_no_stall():
     with Serve("127.0.0.1:0") as server:
         with Command("send", "--timeout", "2s", server.where[0]) as client:
-            client.process.stdin.write(b"first ")
-            client.process.stdin.flush()
+            client.feed(b"first ")
             began = time.monotonic()
             until(lambda: time.monotonic() > began + 4.2, "two timeouts")
-            client.process.stdin.write(b"second")
+            client.feed(b"second")
             client.process.stdin.close()
             equal(client.end(), 0, client.stderr)
             matches(" 12 bytes echoed, 0 wrong", client.stdout.decode())
@@ -1034,8 +1056,7 @@ def peer_that_closes_too_early_is_1(backend):
         connection.close()
     with OddServer(three_bytes_only) as server:
         with Command("send", "--backend", backend, server.where) as client:
-            client.process.stdin.write(b"one")
-            client.process.stdin.flush()  # and it stays open
+            client.feed(b"one")  # and it stays open
             equal(client.end(), 1)
             matches("the peer closed before everything was sent\n$", client.stderr.decode())
 
@@ -1069,12 +1090,12 @@ def first_SIGINT_stops_sending_and_reports(backend):
 @row_per_backend
 def second_SIGINT_is_130(backend):
     needs(backend)
-    ended = threading.Event()
+    ended, over = threading.Event(), threading.Event()
 
     def mute(connection):
         receive_all(connection)
         ended.set()
-        threading.Event().wait(BOUND)  # holds the connection open until the row has ended
+        over.wait(BOUND)  # and the connection stays open
     with OddServer(mute) as server:
         with Command("send", "--backend", backend, server.where, "hello") as client:
             client.said('sending "hello"\n')
@@ -1082,6 +1103,7 @@ def second_SIGINT_is_130(backend):
             assert ended.wait(BOUND), "the first one half-closes"
             client.signal(signal.SIGINT)
             equal(client.end(), 130)
+            over.set()
 
 
 # ---- TAP -------------------------------------------------------------------------------------
