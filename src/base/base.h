@@ -15,7 +15,7 @@
 
 /* The structure that holds `member` at `pointer`. */
 #define VIGIL_OWNER(pointer, type, member) \
-    ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 /* A fact of our own code, in release builds too.  Never guards an argument of a public call, what a
  * peer sends, or what the system answers.  It stops without printing: a library does not print. */

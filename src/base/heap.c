@@ -119,9 +119,8 @@ bool vigil__heap_reserve(struct vigil__heap *heap, uint32_t owner)
 {
     if (heap->count == heap->room) {
         uint32_t room = heap->room == 0 ? 16 : heap->room * 2;
-        struct vigil__heap_entry *entries =
-            vigil__resize(heap->allocator, heap->entries, heap->room * sizeof(*entries),
-                          room * sizeof(*entries));
+        struct vigil__heap_entry *entries = vigil__resize(
+            heap->allocator, heap->entries, heap->room * sizeof(*entries), room * sizeof(*entries));
         if (entries == NULL)
             return false;
         heap->entries = entries;

@@ -46,8 +46,8 @@ struct vigil__piece {
 enum vigil__todo {
     VIGIL__TODO_CONNECT = 1,
     VIGIL__TODO_OPEN = 2,
-    VIGIL__TODO_OFFER = 4,    /* held input, once more */
-    VIGIL__TODO_READ = 8,     /* look whether to read, and start or stop */
+    VIGIL__TODO_OFFER = 4, /* held input, once more */
+    VIGIL__TODO_READ = 8,  /* look whether to read, and start or stop */
     VIGIL__TODO_EOF = 16,
     VIGIL__TODO_WRITABLE = 32,
 };
@@ -85,8 +85,8 @@ struct vigil__conn {
 
     /* Output. */
     bool end_asked;
-    bool finishing; /* input is thrown away */
-    bool out_done;  /* FIN is out */
+    bool finishing;     /* input is thrown away */
+    bool out_done;      /* FIN is out */
     bool cut;           /* a send was cut short: who waits is told at out_low, or */
     bool wake_at_empty; /* when the queue is empty */
     bool writable_due;  /* `writable` among them */
@@ -96,10 +96,10 @@ struct vigil__conn {
     int why;
 
     uint8_t todo;
-    struct vigil__link all;    /* of the loop's connections */
-    struct vigil__link work;   /* waits for its todo; when closing: for its close */
-    struct vigil__link flush;  /* has output to bring away */
-    struct vigil__link memory; /* waits for memory */
+    struct vigil__link all;     /* of the loop's connections */
+    struct vigil__link work;    /* waits for its todo; when closing: for its close */
+    struct vigil__link flush;   /* has output to bring away */
+    struct vigil__link memory;  /* waits for memory */
     struct vigil__link blocked; /* waits in `waiters` of another */
     struct vigil__link waiters; /* those whose input is blocked on our output */
     vigil_conn blocked_on;
@@ -136,11 +136,11 @@ struct vigil__listener {
     int count;
     uint32_t conns;
     bool paused, resting, drain;
-    bool given;            /* the socket came from the caller: options cannot be set on it */
-    vigil_fd spare;        /* for shedding */
+    bool given;     /* the socket came from the caller: options cannot be set on it */
+    vigil_fd spare; /* for shedding */
     vigil_ns rest_due;
     struct vigil__link all;
-    uint64_t identity[2];  /* of a Unix socket's file; path says where */
+    uint64_t identity[2]; /* of a Unix socket's file; path says where */
     char path[sizeof(((vigil_addr *)0)->path)];
 };
 
@@ -157,7 +157,7 @@ struct vigil__conns {
     vigil_ns memory_due;       /* when to look again */
     uint32_t holders;          /* connections with output */
     bool flushing;
-    bool fd_closed; /* since listeners that rest were last told */
+    bool fd_closed;       /* since listeners that rest were last told */
     bool listeners_drain; /* some listener has to take the last who wait */
 
     /* While `data` runs: */

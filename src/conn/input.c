@@ -59,7 +59,8 @@ void vigil__input_update(vigil_loop *loop, struct vigil__conn *c)
     struct vigil__op shape = *op;
     input_shape(loop, c, &shape);
     c->starved = shape.u.len == 0;
-    if (c->starved) { /* its own output takes the memory: first that must go */
+    /* Where memory is short its own output, which takes some, must go first. */
+    if (c->starved) {
         (void)vigil__op_cancel(loop, op); /* as above */
         return;
     }
@@ -229,8 +230,9 @@ void vigil__input_record(vigil_loop *loop, struct vigil__conn *c, struct vigil__
     case 0:
         input_end(loop, c);
         break;
-    case VIGIL__EAGAIN: /* the drain has read what was there */
-        (void)vigil_finish(loop, vigil__conn_handle(c)); /* it is there: cannot fail */
+    case VIGIL__EAGAIN:
+        /* The drain has read what was there.  It cannot fail: the connection is here. */
+        (void)vigil_finish(loop, vigil__conn_handle(c));
         break;
     case VIGIL_ENOBUFS:
     case VIGIL_ENOMEM:
@@ -338,8 +340,7 @@ static void input_after(vigil_loop *loop, struct vigil__conn *c)
             vigil__conn_todo(loop, c, VIGIL__TODO_EOF);
         return;
     }
-    if (!waits && !c->finishing && c->couple_to.v == 0 &&
-        c->held_len >= c->limits->value.in_max) {
+    if (!waits && !c->finishing && c->couple_to.v == 0 && c->held_len >= c->limits->value.in_max) {
         vigil__conn_close(loop, c, VIGIL_ELIMIT);
         return;
     }

@@ -26,7 +26,9 @@ static size_t memory_share(const vigil_loop *loop)
 size_t vigil__memory_high(const vigil_loop *loop, const struct vigil__conn *c)
 {
     size_t high = c->limits->value.out_high;
-    return vigil__memory_short(loop) ? vigil__min(high, vigil__max(memory_share(loop), HIGH_MIN)) : high;
+    if (!vigil__memory_short(loop))
+        return high;
+    return vigil__min(high, vigil__max(memory_share(loop), HIGH_MIN));
 }
 
 /* Sizes of which a buffer is made without loss. */

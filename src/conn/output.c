@@ -554,8 +554,8 @@ static void output_sent(vigil_loop *loop, struct vigil__conn *c, size_t n)
         piece->n -= took;
         n -= took;
         int64_t left = piece->file_left + (int64_t)piece->n;
-        queued_take(loop, c, piece->file ? file_weight(left + (int64_t)took) - file_weight(left)
-                                         : took);
+        queued_take(loop, c,
+                    piece->file ? file_weight(left + (int64_t)took) - file_weight(left) : took);
         if (piece->n > 0)
             break;
         output_skip_empty(loop, c);

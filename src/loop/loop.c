@@ -341,8 +341,8 @@ static void loop_free(vigil_loop *loop)
 
 void vigil_stats_get(const vigil_loop *loop, vigil_stats *out)
 {
-#define STATS_LOAD(name, text)                                                            \
-    out->name = atomic_load_explicit(&((vigil_loop *)(uintptr_t)loop)->stats.name,        \
+#define STATS_LOAD(name, text)                                                     \
+    out->name = atomic_load_explicit(&((vigil_loop *)(uintptr_t)loop)->stats.name, \
                                      memory_order_relaxed);
     VIGIL_STATS_MAP(STATS_LOAD)
 #undef STATS_LOAD

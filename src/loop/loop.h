@@ -27,10 +27,10 @@ enum {
 struct vigil__port {
     struct vigil__slot slot;
     vigil_fd fd;
-    uint16_t want;  /* what is to be reported, and */
-    uint16_t known; /* what the backend has been told */
-    bool watch;     /* which of the union it is */
-    bool rearm;     /* tell the backend even when want == known: a one-shot */
+    uint16_t want;           /* what is to be reported, and */
+    uint16_t known;          /* what the backend has been told */
+    bool watch;              /* which of the union it is */
+    bool rearm;              /* tell the backend even when want == known: a one-shot */
     struct vigil__link link; /* in one of loop's three lists of ports, or in none */
     union {
         struct {
@@ -84,9 +84,9 @@ struct vigil_loop {
     _Atomic(const void *) owner; /* the thread inside a turn, or NULL */
 
     vigil_ns now;
-    vigil_ns clock_read;       /* the last look at the clock, and */
+    vigil_ns clock_read;        /* the last look at the clock, and */
     unsigned callbacks_untimed; /* callbacks since */
-    unsigned stall_turns;      /* turns still to be timed callback by callback */
+    unsigned stall_turns;       /* turns still to be timed callback by callback */
     unsigned turn_callbacks;
     vigil_ns stall_after_ns, grace_ns;
     vigil_stall_fn *on_stall;
@@ -107,8 +107,8 @@ struct vigil_loop {
     struct vigil_remote *remote;
 
     _Atomic bool stop;
-    bool closing;    /* vigil_loop_close() inside a callback */
-    bool draining;   /* and until when: */
+    bool closing;  /* vigil_loop_close() inside a callback */
+    bool draining; /* and until when: */
     vigil_ns drain_due;
     int drain_result;
 

@@ -147,15 +147,15 @@ TEST_MAYBE_UNUSED static void rig_close(struct rig *rig)
 }
 
 /* Turns until `condition` holds; a bound far above what it takes keeps a failure from hanging. */
-#define RIG_UNTIL(rig, condition)                                                      \
-    do {                                                                               \
-        int rig_turns = 0;                                                             \
-        while (!(condition) && rig_turns < 2000) {                                     \
-            int rig_status = vigil_loop_turn((rig)->loop, VIGIL_MS(10));               \
-            REQUIRE(rig_status >= 0, "turn: %s", vigil_strerror(rig_status));          \
-            rig_turns++;                                                               \
-        }                                                                              \
-        REQUIRE(condition, "log so far: %s", (rig)->log);                              \
+#define RIG_UNTIL(rig, condition)                                             \
+    do {                                                                      \
+        int rig_turns = 0;                                                    \
+        while (!(condition) && rig_turns < 2000) {                            \
+            int rig_status = vigil_loop_turn((rig)->loop, VIGIL_MS(10));      \
+            REQUIRE(rig_status >= 0, "turn: %s", vigil_strerror(rig_status)); \
+            rig_turns++;                                                      \
+        }                                                                     \
+        REQUIRE(condition, "log so far: %s", (rig)->log);                     \
     } while (0)
 
 /* Turns until nothing has run for some turns in a row: what does not happen now never will. */
@@ -186,8 +186,8 @@ TEST_MAYBE_UNUSED static int rig_connect(struct rig *rig, const char *where,
 
 TEST_MAYBE_UNUSED static int rig_adopt(struct rig *rig, int in, int out, vigil_conn *conn)
 {
-    return vigil_adopt(rig->loop, in, out,
-                       &(vigil_conn_options){ .ops = &rig->ops, .ctx = rig }, conn);
+    return vigil_adopt(rig->loop, in, out, &(vigil_conn_options){ .ops = &rig->ops, .ctx = rig },
+                       conn);
 }
 
 TEST_MAYBE_UNUSED static vigil_conn_info rig_info(struct rig *rig, vigil_conn conn)

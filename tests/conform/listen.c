@@ -310,7 +310,8 @@ CONFORM(bad_addresses_and_options_are_refused)
     struct rig rig;
     rig_open_loop(&rig, backend, NULL);
     for (size_t i = 0; i < TEST_COUNT(rows); i++)
-        EQ_INT(rows[i].want, vigil_listen(rig.loop, rows[i].where, NULL, NULL), "%s", rows[i].where);
+        EQ_INT(rows[i].want, vigil_listen(rig.loop, rows[i].where, NULL, NULL), "%s",
+               rows[i].where);
     vigil_listen_options bad = { .limits = { .out_high = 10, .out_low = 11 } };
     EQ_INT(VIGIL_EINVAL, vigil_listen(rig.loop, "127.0.0.1:0", &bad, NULL));
     bad = (vigil_listen_options){ .limits = { .idle_ns = -1 } };
@@ -325,7 +326,7 @@ CONFORM(bad_addresses_and_options_are_refused)
 
 CONFORM(a_given_descriptor_is_listened_on_and_owned)
 {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); /* blocking, as a supervisor hands it */
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); /* blocking, as some do */
     struct sockaddr_in any = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
     REQUIRE(bind(fd, (struct sockaddr *)&any, sizeof(any)) == 0);
     struct rig rig;
@@ -359,7 +360,8 @@ CONFORM(a_unix_socket_is_served_with_its_mode_and_removed)
     char where[64];
     struct rig rig;
     rig_open_loop(&rig, backend, NULL);
-    rig_listen(&rig, unix_where(where, sizeof(where)), &(vigil_listen_options){ .unix_mode = 0600 });
+    rig_listen(&rig, unix_where(where, sizeof(where)),
+               &(vigil_listen_options){ .unix_mode = 0600 });
     rig.on_data = echo;
     struct stat info;
     REQUIRE(stat(where + 5, &info) == 0);

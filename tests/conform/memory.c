@@ -35,8 +35,34 @@ static size_t push(int fd, size_t max)
 static void rig_limited(struct rig *rig, const char *backend, size_t limit)
 {
     rig_open_loop(rig, backend, &(vigil_loop_options){ .memory_limit = limit });
-    rig_listen(rig, "tcp://127.0.0.1:0", NULL);
+    char where[64];
+    snprintf(where, sizeof(where), "unix:@vigil-memory-%d", (int)getpid());
+    rig_listen(rig, where, NULL);
     rig->on_data = echo;
+}
+
+/* Unix sockets with small buffers: two thousand connections full of bytes would take all of the
+ * kernel's memory for TCP. */
+static void shrink(int fd)
+{
+    int small = 8192;
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+}
+
+static int unix_client(const struct rig *rig)
+{
+    struct sockaddr_un to = { .sun_family = AF_UNIX };
+    memcpy(to.sun_path, rig->addr.path, rig->addr.path_len);
+    socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + rig->addr.path_len);
+    int fd = client_socket(AF_UNIX);
+    REQUIRE(connect(fd, (struct sockaddr *)&to, len) == 0, "connect: %s", strerror(errno));
+    shrink(fd);
+    return fd;
+}
+
+static void shrink_ours(struct rig *rig, vigil_conn conn)
+{
+    shrink(vigil_conn_fd(rig->loop, conn));
 }
 
 /* A crowd of `count` that sends and never reads, and one that is served within `bound`; the limit
@@ -46,21 +72,22 @@ static void crowd(const char *backend, int count, size_t limit, size_t each, vig
     struct rig rig;
     rig_limited(&rig, backend, limit);
     int *fds = malloc((size_t)count * sizeof(*fds));
-    int small = 16384;
+    rig.on_open = shrink_ours;
     for (int i = 0; i < count; i++) {
-        fds[i] = rig_client(&rig);
-        setsockopt(fds[i], SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+        fds[i] = unix_client(&rig);
         if (i % 64 == 63)
             RIG_UNTIL(&rig, rig.opened > i - 32);
     }
     RIG_UNTIL(&rig, rig.opened == count);
-    for (int round = 0; round < 6; round++) {
+    size_t sent = 1;
+    for (int round = 0; round < 200 && sent > 0; round++) { /* until nobody can send any more */
+        sent = 0;
         for (int i = 0; i < count; i++)
-            push(fds[i], each);
+            sent += push(fds[i], each);
         for (int i = 0; i < 20; i++)
             REQUIRE(vigil_loop_turn(rig.loop, VIGIL_MS(1)) >= 0);
     }
-    int good = rig_client(&rig);
+    int good = unix_client(&rig);
     vigil_ns began = now();
     client_send(good, "served");
     char text[7] = "";
@@ -71,8 +98,8 @@ static void crowd(const char *backend, int count, size_t limit, size_t each, vig
     vigil_stats stats;
     vigil_stats_get(rig.loop, &stats);
     OK(stats.memory_max <= limit, "%llu of %zu bytes", (unsigned long long)stats.memory_max, limit);
-    fprintf(stderr, "# %s: good client after %lld ms, %llu shed, buffers at most %llu KiB\n", backend,
-            (long long)took / 1000000, (unsigned long long)stats.closed_memory,
+    fprintf(stderr, "# %s: good client after %lld ms, %llu shed, buffers at most %llu KiB\n",
+            backend, (long long)took / 1000000, (unsigned long long)stats.closed_memory,
             (unsigned long long)stats.memory_max >> 10);
     for (int i = 0; i < count; i++)
         close(fds[i]);

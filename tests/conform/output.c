@@ -38,10 +38,13 @@ CONFORM(send_all_is_all_or_nothing)
         size_t before, n;
         int want;
     } rows[] = {
-        { 0, 0, 0 },         { 0, 1, 0 },
-        { 0, 1000, 0 },      { 0, 4000, 0 }, /* a message may pass out_high, never out_hard */
+        { 0, 0, 0 },
+        { 0, 1, 0 },
+        { 0, 1000, 0 },
+        { 0, 4000, 0 }, /* a message may pass out_high, never out_hard */
         { 0, 4001, VIGIL_ELIMIT },
-        { 999, 3001, 0 },    { 999, 3002, VIGIL_EFULL },
+        { 999, 3001, 0 },
+        { 999, 3002, VIGIL_EFULL },
         { 1000, 1, VIGIL_EFULL },
         { 1000, 4001, VIGIL_ELIMIT },
     };
@@ -162,7 +165,8 @@ CONFORM(a_large_file_goes_out_whole_in_bounded_memory)
     EQ_INT(1, rig.number);
     vigil_stats stats;
     vigil_stats_get(rig.loop, &stats);
-    OK(stats.memory_max <= 256 << 10, "%llu bytes of buffers", (unsigned long long)stats.memory_max);
+    OK(stats.memory_max <= 256 << 10, "%llu bytes of buffers",
+       (unsigned long long)stats.memory_max);
     free(sent);
     free(got);
     fclose(file);
