@@ -149,8 +149,7 @@ static int option_parse(struct parse *parse, char **argv, int *taken)
         parse->help = true;
         return EXIT_HELD;
     }
-    const struct args_option *option =
-        argv[0][1] == '-' ? option_find(command, word, len) : NULL;
+    const struct args_option *option = argv[0][1] == '-' ? option_find(command, word, len) : NULL;
     if (!option)
         return option_unknown(command, argv[0], strcspn(argv[0], "="));
     parse->given[option - command->options] = true;
@@ -286,8 +285,7 @@ static const char *count_read(const struct args_option *option, const char *text
     return wrong;
 }
 
-static const char *choice_read(const struct args_option *option, const char *text,
-                               const char **out)
+static const char *choice_read(const struct args_option *option, const char *text, const char **out)
 {
     static char wrong[256];
     size_t len = (size_t)snprintf(wrong, sizeof wrong, "is not one of");

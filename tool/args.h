@@ -37,10 +37,10 @@ struct args_option {
     enum args_kind kind;
     size_t offset; /* of its member in the subcommand's settings */
     const char *help;
-    const char *fallback;             /* the default, as one would type it; NULL: all zero */
-    const char *(*choice)(size_t i);  /* ARGS_CHOICE: the names, NULL behind the last */
-    uint64_t min;                     /* ARGS_NUMBER and ARGS_SIZE: the least allowed, and */
-    uint64_t max;                     /* the most; 0: no limit */
+    const char *fallback;            /* the default, as one would type it; NULL: all zero */
+    const char *(*choice)(size_t i); /* ARGS_CHOICE: the names, NULL behind the last */
+    uint64_t min;                    /* ARGS_NUMBER and ARGS_SIZE: the least allowed, and */
+    uint64_t max;                    /* the most; 0: no limit */
 };
 
 struct args;

@@ -22,13 +22,24 @@ static uint64_t fraction_read(const char *digits, size_t len, uint64_t factor);
 static bool digit(char c);
 
 static const struct unit number_units[] = {
-    { "", 1 },           { "k", 1000 },        { "M", 1000000 },     { "G", 1000000000 },
-    { "Ki", 1ULL << 10 }, { "Mi", 1ULL << 20 }, { "Gi", 1ULL << 30 }, { NULL, 0 },
+    { "", 1 },
+    { "k", 1000 },
+    { "M", 1000000 },
+    { "G", 1000000000 },
+    { "Ki", 1ULL << 10 },
+    { "Mi", 1ULL << 20 },
+    { "Gi", 1ULL << 30 },
+    { NULL, 0 },
 };
 
 static const struct unit duration_units[] = {
-    { "ns", 1 },          { "us", 1000 },         { "ms", 1000000 },       { "s", 1000000000 },
-    { "m", 60000000000 }, { "h", 3600000000000 }, { NULL, 0 },
+    { "ns", 1 },
+    { "us", 1000 },
+    { "ms", 1000000 },
+    { "s", 1000000000 },
+    { "m", 60ULL * 1000000000 },
+    { "h", 3600ULL * 1000000000 },
+    { NULL, 0 },
 };
 
 const char *args_read_number(const char *text, uint64_t *out)
@@ -61,8 +72,7 @@ const char *args_read_duration(const char *text, int64_t *out)
         return "has an unknown unit (take ns us ms s m h, as in 500ms)";
     if (overflow || whole >= (uint64_t)INT64_MAX / unit->factor)
         return "is too long (at most 2562047h)";
-    *out = (int64_t)(whole * unit->factor +
-                     fraction_read(decimals, decimals_len, unit->factor));
+    *out = (int64_t)(whole * unit->factor + fraction_read(decimals, decimals_len, unit->factor));
     return NULL;
 }
 

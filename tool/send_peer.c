@@ -214,8 +214,8 @@ static void wrong_byte(struct peer *peer, unsigned char got)
                        peer->echoed, (unsigned)got,
                        (unsigned)*stream_at(&sender->stream, peer->echoed));
     else
-        (void)snprintf(what, sizeof what, "extra byte at offset %" PRIu64 ": \\x%02x",
-                       peer->echoed, (unsigned)got);
+        (void)snprintf(what, sizeof what, "extra byte at offset %" PRIu64 ": \\x%02x", peer->echoed,
+                       (unsigned)got);
     peer->sender->wrong++;
     peer_fail(peer, EXIT_WRONG, what);
 }

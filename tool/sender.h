@@ -65,12 +65,12 @@ struct sender {
     bool ended;           /* nothing follows `limit` */
     vigil_timer step_timer;
 
-    bool read_all;         /* every connection reads; else only the one whose turn it is: */
-    size_t turn;           /* its index; SIZE_MAX: nobody */
-    vigil_watch input;     /* stdin */
-    bool input_full;       /* the stream has no room for more of it */
-    vigil_ns progress;     /* when something last happened, or will */
-    bool interrupted;      /* by a first signal */
+    bool read_all;     /* every connection reads; else only the one whose turn it is: */
+    size_t turn;       /* its index; SIZE_MAX: nobody */
+    vigil_watch input; /* stdin */
+    bool input_full;   /* the stream has no room for more of it */
+    vigil_ns progress; /* when something last happened, or will */
+    bool interrupted;  /* by a first signal */
 
     uint64_t messages_sent;
     uint64_t bytes_sent;
@@ -84,22 +84,22 @@ void sender_fail(struct sender *sender, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* send_schedule.c */
-void schedule_connected(struct sender *sender);         /* all are: the first message is due */
-void schedule_end(struct sender *sender);               /* no more is sent; all may read */
-void schedule_read_all(struct sender *sender);          /* nobody waits for a turn any more */
-void schedule_echoed(struct sender *sender);            /* a connection read something */
-void schedule_interrupt(struct sender *sender);         /* stops sending, reads what is due */
-void schedule_progressed(struct sender *sender);        /* something moved just now */
-int schedule_watch_progress(struct sender *sender);     /* starts to look at --timeout */
+void schedule_connected(struct sender *sender);     /* all are: the first message is due */
+void schedule_end(struct sender *sender);           /* no more is sent; all may read */
+void schedule_read_all(struct sender *sender);      /* nobody waits for a turn any more */
+void schedule_echoed(struct sender *sender);        /* a connection read something */
+void schedule_interrupt(struct sender *sender);     /* stops sending, reads what is due */
+void schedule_progressed(struct sender *sender);    /* something moved just now */
+int schedule_watch_progress(struct sender *sender); /* starts to look at --timeout */
 
 /* send_input.c */
-int input_begin(struct sender *sender);        /* 0 or a negative vigil_status */
-void input_make_room(struct sender *sender);   /* something was echoed */
+int input_begin(struct sender *sender);      /* 0 or a negative vigil_status */
+void input_make_room(struct sender *sender); /* something was echoed */
 void input_stop(struct sender *sender);
 
 /* send_peer.c */
-int peer_connect(struct peer *peer);           /* 0 or a negative vigil_status */
-void peer_pump(struct peer *peer);             /* sends what it may */
+int peer_connect(struct peer *peer); /* 0 or a negative vigil_status */
+void peer_pump(struct peer *peer);   /* sends what it may */
 void peer_read(struct peer *peer, bool on);
 void peer_fail(struct peer *peer, int status, const char *what);
 

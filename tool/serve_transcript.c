@@ -17,7 +17,7 @@
 struct client {
     struct serve_transcript *transcript;
     char name[TRANSCRIPT_NAME_MAX];
-    size_t shown;   /* bytes at the start of the next `data` that were told as received */
+    size_t shown;    /* bytes at the start of the next `data` that were told as received */
     bool has_output; /* sent something, and its queue was not seen empty since */
 };
 

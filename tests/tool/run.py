@@ -323,6 +323,7 @@ BAD_INPUT = [
     (["serve", "--tick", "-1s"], {}, r'"-1s" is not a duration'),
     (["serve", "--tick", "5d"], {}, r'"5d" has an unknown unit \(take ns us ms s m h'),
     (["serve", "--tick", "9999999h"], {}, r'"9999999h" is too long'),
+    (["serve", "--tick", "18446744073709551621ns"], {}, r"1ns\" is too long"),
     (["serve", "--drain-timeout", "x"], {}, r'serve: --drain-timeout: "x" is not a duration'),
     (["serve", "--idle-timeout", "1 s"], {}, r'"1 s" has an unknown unit'),
     (["serve", "--transcript=yes"], {}, r"^vigil serve: --transcript: takes no value"),
@@ -633,6 +634,31 @@ def server_transcript(server, port):
     for i, line in enumerate(lines):
         assert (line == "") == (lines[i + 1:i + 2] == ["waiting for the next event"]), lines
     assert lines.count("waiting for the next event") >= 3, lines
+
+
+@row_per_backend
+def multi_client_reads_in_turn_what_comes_out_of_turn(backend):
+    needs(backend)
+    second_done = threading.Semaphore(0)
+    numbers = iter((0, 1))
+
+    def second_first(connection):
+        number = next(numbers)
+        while data := connection.recv(1 << 16):
+            if number == 0:
+                second_done.acquire(timeout=BOUND)
+            connection.sendall(data)
+            if number == 1:
+                second_done.release()
+        connection.close()
+    with OddServer(second_first) as server:
+        status, _, stderr = run("send", "--connections", "2", "--backend", backend, server.where,
+                                "first", "second", "third")
+    equal(status, 0, stderr)
+    lines = normalised(stderr.split("\n"))
+    equal([line for line in lines if "received" in line],
+          [f"('127.0.0.1', {name}): received \"{message}\"" for message in
+           ("first", "second", "third") for name in "AB"])
 
 
 @row_per_backend
