@@ -210,10 +210,16 @@ MANS    := $(wildcard man/*.[1-9])
 MAN_TO   = $(MANDIR)/man$(patsubst .%,%,$(suffix $1))/$(notdir $1)
 FILLED   = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@SONAME@|$(SONAME)|' \
            -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|'
+# Every function has a page: those that a section 3 page names besides the one it is called after.
+MAN_LINKS := $(shell awk 'FNR == 1 { names = 1 } /^\.Nd/ { names = 0 } \
+               names && /^\.Nm/ && FILENAME != "man/" $$2 ".3" { print FILENAME ":" $$2 ".3" }' \
+               $(wildcard man/*.3))
+MAN_LINK_TO = $(MANDIR)/man3/$(word 2,$(subst :, ,$1))
 INSTALLED = $(BINDIR)/vigil $(INCLUDEDIR)/vigil.h $(LIBDIR)/libvigil.a $(LIBDIR)/libvigil.so \
             $(LIBDIR)/$(SONAME) $(LIBDIR)/libvigil.so.$(VERSION) $(LIBDIR)/pkgconfig/vigil.pc \
             $(CMAKEDIR)/vigil-config.cmake $(CMAKEDIR)/vigil-config-version.cmake \
-            $(foreach man,$(MANS),$(call MAN_TO,$(man)))
+            $(foreach man,$(MANS),$(call MAN_TO,$(man))) \
+            $(foreach link,$(MAN_LINKS),$(call MAN_LINK_TO,$(link)))
 
 install: $(LIBS) $(B)/vigil  ## to DESTDIR and PREFIX
 	install -d $(sort $(addprefix $(DESTDIR),$(dir $(INSTALLED))))
@@ -228,6 +234,8 @@ install: $(LIBS) $(B)/vigil  ## to DESTDIR and PREFIX
 	$(FILLED) cmake/vigil-config-version.cmake.in \
 	    >$(DESTDIR)$(CMAKEDIR)/vigil-config-version.cmake
 	$(foreach man,$(MANS),install -m 644 $(man) $(DESTDIR)$(call MAN_TO,$(man)) &&) true
+	$(foreach link,$(MAN_LINKS),ln -sf $(notdir $(firstword $(subst :, ,$(link)))) \
+	    $(DESTDIR)$(call MAN_LINK_TO,$(link)) &&) true
 
 uninstall:  ## take away what install put there
 	rm -f $(addprefix $(DESTDIR),$(INSTALLED))

@@ -224,8 +224,16 @@ static int take_descriptors(int *taken, int room, int left, struct rlimit *befor
     return n;
 }
 
+static bool under_valgrind(void)
+{
+    const char *preload = getenv("LD_PRELOAD");
+    return preload != NULL && strstr(preload, "valgrind") != NULL;
+}
+
 static void starve(const char *backend, bool shed)
 {
+    if (under_valgrind())
+        SKIP("valgrind keeps descriptors of its own, so they do not run out where the limit says");
     struct rig rig;
     rig_open(&rig, backend, &(vigil_listen_options){ .shed = shed });
     rig.on_data = echo;
