@@ -193,7 +193,8 @@ VIGIL_API int vigil_poller_open(vigil_poller **out, const char *backend);
  * descriptor can be registered once: VIGIL_EEXIST.  `tag` comes back in every event.  The
  * descriptor stays yours; unregister it before you close it.
  * 0, VIGIL_EBADF, VIGIL_EEXIST, VIGIL_EINVAL (no events, or unknown ones), VIGIL_ENOTSUP
- * (VIGIL_EDGE where the kernel has none), VIGIL_ENOMEM, VIGIL_EFORK. */
+ * (VIGIL_EDGE where the kernel has none), VIGIL_EMFILE (on epoll the first regular file needs a
+ * descriptor of ours), VIGIL_ENOMEM, VIGIL_EFORK. */
 VIGIL_API int vigil_poller_register(vigil_poller *poller, vigil_fd fd, unsigned events,
                                     uintptr_t tag, vigil_reg *out);
 
@@ -204,7 +205,7 @@ VIGIL_API int vigil_poller_modify(vigil_poller *poller, vigil_reg reg, unsigned 
 
 /* Ends a registration; the descriptor has left the kernel's set when this returns.  Events of it
  * that a wait already handed out are the caller's: vigil_poller_live() tells them apart.
- * 0 or VIGIL_ESTALE. */
+ * 0, VIGIL_ESTALE, VIGIL_EFORK. */
 VIGIL_API int vigil_poller_unregister(vigil_poller *poller, vigil_reg reg);
 
 /* Whether `reg` is still registered: ask before acting on the rest of a batch after an
@@ -217,7 +218,8 @@ VIGIL_API bool vigil_poller_live(const vigil_poller *poller, vigil_reg reg);
 VIGIL_API int vigil_poller_wait(vigil_poller *poller, vigil_event *events, int max,
                                 vigil_ns timeout_ns);
 
-/* Makes the wait under way, or else the next one, return.  Any thread, and async-signal-safe. */
+/* Makes the wait under way, or else the next one, return.  0 or VIGIL_EFORK.
+ * Any thread, and async-signal-safe. */
 VIGIL_API int vigil_poller_wake(vigil_poller *poller);
 
 /* The events and modes that this poller's backend can report (VIGIL_EDGE among them or not). */
@@ -355,7 +357,8 @@ typedef void vigil_watch_fn(vigil_loop *loop, vigil_watch watch, unsigned events
  * VIGIL_ONESHOT), with what is true.  The descriptor stays yours and keeps its flags; cancel the
  * watch before you close it.  A descriptor can be watched once per loop.
  * 0, VIGIL_EBADF, VIGIL_EEXIST, VIGIL_EINVAL, VIGIL_ENOTSUP (VIGIL_EDGE where the kernel has
- * none), VIGIL_ENOMEM, VIGIL_ETHREAD. */
+ * none), VIGIL_EMFILE (on epoll the first regular file needs a descriptor of ours), VIGIL_ENOMEM,
+ * VIGIL_ETHREAD. */
 VIGIL_API int vigil_on_ready(vigil_loop *loop, vigil_fd fd, unsigned events, vigil_watch_fn *fn,
                              void *arg, vigil_watch *out);
 

@@ -75,8 +75,8 @@ static struct {
 #define TEST_HERE __FILE__, __LINE__
 
 /* A failure as TAP diagnostics: where, what, and the row's text, which has a space before it. */
-__attribute__((format(printf, 5, 6))) TEST_MAYBE_UNUSED static bool
-test_ok(bool ok, const char *file, int line, const char *what, const char *row, ...)
+__attribute__((format(printf, 5, 6))) TEST_MAYBE_UNUSED static bool test_ok(
+    bool ok, const char *file, int line, const char *what, const char *row, ...)
 {
     if (ok)
         return true;
@@ -96,19 +96,18 @@ test_ok(bool ok, const char *file, int line, const char *what, const char *row, 
 enum { TEST_TEXT_MAX = 512 };
 
 /* The first of the optional arguments is a format in quotes. */
-#define OK(condition, ...) \
-    test_ok((condition), TEST_HERE, #condition " is false", " " __VA_ARGS__)
+#define OK(condition, ...) test_ok((condition), TEST_HERE, #condition " is false", " " __VA_ARGS__)
 
-#define EQ_INT(want, got, ...)                                                          \
-    do {                                                                                \
-        intmax_t test_want = (intmax_t)(want), test_got = (intmax_t)(got);              \
-        char test_text[TEST_TEXT_MAX];                                                  \
-        if (test_want != test_got) {                                                    \
-            snprintf(test_text, sizeof(test_text), "%s: want %" PRIdMAX " (0x%" PRIxMAX \
-                     "), got %" PRIdMAX " (0x%" PRIxMAX ")", #got, test_want,           \
-                     (uintmax_t)test_want, test_got, (uintmax_t)test_got);              \
-            test_ok(false, TEST_HERE, test_text, " " __VA_ARGS__);                      \
-        }                                                                               \
+#define EQ_INT(want, got, ...)                                                                    \
+    do {                                                                                          \
+        intmax_t test_want = (intmax_t)(want), test_got = (intmax_t)(got);                        \
+        char test_text[TEST_TEXT_MAX];                                                            \
+        if (test_want != test_got) {                                                              \
+            snprintf(test_text, sizeof(test_text),                                                \
+                     "%s: want %" PRIdMAX " (0x%" PRIxMAX "), got %" PRIdMAX " (0x%" PRIxMAX ")", \
+                     #got, test_want, (uintmax_t)test_want, test_got, (uintmax_t)test_got);       \
+            test_ok(false, TEST_HERE, test_text, " " __VA_ARGS__);                                \
+        }                                                                                         \
     } while (0)
 
 #define EQ_PTR(want, got, ...)                                                             \
@@ -123,18 +122,17 @@ enum { TEST_TEXT_MAX = 512 };
     } while (0)
 
 /* NULL is equal to NULL alone. */
-#define EQ_STR(want, got, ...)                                                          \
-    do {                                                                                \
-        const char *test_want = (want), *test_got = (got);                              \
-        char test_text[TEST_TEXT_MAX];                                                  \
-        bool test_null = test_want == NULL || test_got == NULL;                         \
-        if (test_null ? test_want != test_got : strcmp(test_want, test_got) != 0) {     \
-            snprintf(test_text, sizeof(test_text), "%s: want \"%.180s\", got \"%.180s\"", \
-                     #got,                                                              \
-                     test_want != NULL ? test_want : "(null)",                          \
-                     test_got != NULL ? test_got : "(null)");                           \
-            test_ok(false, TEST_HERE, test_text, " " __VA_ARGS__);                      \
-        }                                                                               \
+#define EQ_STR(want, got, ...)                                                                  \
+    do {                                                                                        \
+        const char *test_want = (want), *test_got = (got);                                      \
+        char test_text[TEST_TEXT_MAX];                                                          \
+        bool test_null = test_want == NULL || test_got == NULL;                                 \
+        if (test_null ? test_want != test_got : strcmp(test_want, test_got) != 0) {             \
+            snprintf(test_text, sizeof(test_text), "%s: want \"%.180s\", got \"%.180s\"", #got, \
+                     test_want != NULL ? test_want : "(null)",                                  \
+                     test_got != NULL ? test_got : "(null)");                                   \
+            test_ok(false, TEST_HERE, test_text, " " __VA_ARGS__);                              \
+        }                                                                                       \
     } while (0)
 
 #define REQUIRE(condition, ...)           \
@@ -200,8 +198,8 @@ TEST_MAYBE_UNUSED static void *test_allocator_resize(void *ctx, void *old, size_
 }
 
 /* Initialises `counting`; pass &counting->allocator on. */
-TEST_MAYBE_UNUSED static const vigil_allocator *
-test_counting_allocator(struct test_allocator *counting)
+TEST_MAYBE_UNUSED static const vigil_allocator *test_counting_allocator(
+    struct test_allocator *counting)
 {
     *counting = (struct test_allocator){ .allocator = { test_allocator_resize, counting },
                                          .fail_after = SIZE_MAX };
@@ -244,8 +242,8 @@ static void test_compare_fds(const unsigned char *before)
         snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
         ssize_t n = readlink(path, target, sizeof(target) - 1);
         target[n > 0 ? n : 0] = '\0';
-        fprintf(stderr, "# descriptor %d %s %s\n", fd,
-                after[fd] ? "was left open:" : "was closed", target);
+        fprintf(stderr, "# descriptor %d %s %s\n", fd, after[fd] ? "was left open:" : "was closed",
+                target);
         test_state.test_failures++;
     }
 }

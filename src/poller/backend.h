@@ -51,7 +51,7 @@ enum {
 
 struct vigil__record {
     uint64_t key;
-    int32_t res;            /* readiness: the event mask; an operation: a count or a status */
+    int32_t res; /* readiness: the event mask; an operation: a count or a status */
     uint32_t flags;
     struct vigil__buf *buf; /* RECV and READ with res > 0: one reference, the receiver's */
     uint32_t offset;        /* where in buf the bytes begin */
@@ -116,13 +116,15 @@ struct vigil__backend {
     void (*forget)(void *self);
     /* `was` and `want` are event bits with EDGE and ONESHOT; want 0 removes, synchronously, and
      * never fails; was 0 adds.  was == want re-arms a one-shot.
-     * VIGIL_EBADF, VIGIL_EEXIST, VIGIL_ENOMEM. */
+     * VIGIL_EBADF, VIGIL_EEXIST, VIGIL_ENOMEM, VIGIL_EMFILE (it needed a descriptor for that). */
     int (*set)(void *self, vigil_fd fd, uint32_t was, uint32_t want, uint64_t key);
-    /* One blocking system call.  Answers how many records; 0 for a timeout, a signal, a wake. */
+    /* One blocking system call.  Answers how many records, a wake's among them; 0 for a timeout or
+     * a signal. */
     int (*wait)(void *self, struct vigil__record *records, int cap, vigil_ns timeout_ns);
     /* Any thread, async-signal-safe; drained inside wait, which reports it as a KEY_WAKE record. */
     int (*wake)(void *self);
-    /* A descriptor that is readable when wait would answer at once; NULL: there is none. */
+    /* A descriptor that is readable when wait would answer at once, the same one until close;
+     * NULL: there is none. */
     int (*fd)(void *self);
     /* Operations taken to the kernel.  NULL: readiness only.
      * 0; VIGIL_EFULL, VIGIL_ENOMEM: not taken. */

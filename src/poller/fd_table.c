@@ -29,9 +29,8 @@ int vigil__fd_table_reserve(struct vigil__fd_table *table, vigil_fd fd)
     uint32_t room = table->room == 0 ? TABLE_ROOM_MIN : table->room;
     while (room <= at)
         room *= 2; /* ends: a descriptor is below 2^31 */
-    struct vigil__fd_entry *entries =
-        vigil__resize(table->allocator, table->entries, table->room * sizeof(*entries),
-                      room * sizeof(*entries));
+    struct vigil__fd_entry *entries = vigil__resize(
+        table->allocator, table->entries, table->room * sizeof(*entries), room * sizeof(*entries));
     if (entries == NULL)
         return VIGIL_ENOMEM;
     memset(entries + table->room, 0, (room - table->room) * sizeof(*entries));

@@ -163,8 +163,8 @@ static int select_lists(vigil_set *const lists[LISTS], vigil_fd highest, vigil_n
 
 static const uint16_t list_asks[LISTS] = { VIGIL_IN, VIGIL_OUT, VIGIL_PRI };
 /* What makes an entry ready: select(2) tells of ends and errors in these two sets. */
-static const uint16_t list_takes[LISTS] = { VIGIL_IN | VIGIL_HUP | VIGIL_ERR,
-                                            VIGIL_OUT | VIGIL_ERR, VIGIL_PRI };
+static const uint16_t list_takes[LISTS] = { VIGIL_IN | VIGIL_HUP | VIGIL_ERR, VIGIL_OUT | VIGIL_ERR,
+                                            VIGIL_PRI };
 
 /* Whether any entry is ready in its own set (poll reports hang-ups unasked), or VIGIL_EBADF. */
 static int poll_answers(vigil_set *const lists[LISTS], const vigil_pollfd *fds)

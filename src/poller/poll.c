@@ -135,8 +135,8 @@ static int poll_add(struct poll_backend *poll, vigil_fd fd, uint32_t want, uint6
         return err;
     if (poll->count == poll->room) {
         uint32_t room = poll->room == 0 ? POLL_ROOM_MIN : poll->room * 2;
-        vigil_pollfd *fds = vigil__resize(poll->allocator, poll->fds,
-                                          poll->room * sizeof(*fds), room * sizeof(*fds));
+        vigil_pollfd *fds = vigil__resize(poll->allocator, poll->fds, poll->room * sizeof(*fds),
+                                          room * sizeof(*fds));
         if (fds == NULL)
             return VIGIL_ENOMEM;
         poll->fds = fds;

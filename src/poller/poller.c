@@ -64,8 +64,7 @@ int vigil_poller_open(vigil_poller **out, const char *backend)
                               .process = vigil__process_mark(),
                               .registered.allocator = allocator };
     struct vigil__backend_config config = { .host = host, .allocator = allocator };
-    int err = vigil__backend_open(backend, &config, &poller->backend, &poller->self,
-                                  &poller->caps);
+    int err = vigil__backend_open(backend, &config, &poller->backend, &poller->self, &poller->caps);
     if (err < 0) {
         vigil__free(allocator, poller, sizeof(*poller));
         return err;
@@ -228,8 +227,7 @@ static int hand_over_changes(vigil_poller *poller, vigil_event *events, int max)
         if (err == 0)
             r->set = r->want;
         else
-            events[failed++] =
-                event_of(r, err == VIGIL_EBADF ? VIGIL_NVAL | VIGIL_ERR : VIGIL_ERR);
+            events[failed++] = event_of(r, err == VIGIL_EBADF ? VIGIL_NVAL | VIGIL_ERR : VIGIL_ERR);
     }
     return failed;
 }
@@ -242,8 +240,8 @@ static int take_records(vigil_poller *poller, vigil_event *events, int count)
         const struct vigil__record *record = &poller->records[i];
         if (vigil__key_class(record->key) != VIGIL__KEY_WATCH)
             continue;
-        struct registration *r =
-            vigil__slab_at(&poller->registrations, vigil__key_slot(record->key));
+        struct registration *r = vigil__slab_at(&poller->registrations,
+                                                vigil__key_slot(record->key));
         if (key_of(r) == record->key)
             events[n++] = event_of(r, (unsigned)record->res);
     }

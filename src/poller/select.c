@@ -234,9 +234,10 @@ static int select_collect(struct select_backend *select, int from, int to,
     int n = 0;
     for (int fd = from; fd < to && n < cap; fd++) {
         int word = fd / WORD_BITS;
-        unsigned long any =
-            select_bits(select, READY_IN)[word] | select_bits(select, READY_OUT)[word] |
-            select_bits(select, READY_EXCEPT)[word] | select_bits(select, BROKEN)[word];
+        unsigned long any = select_bits(select, READY_IN)[word] |
+                            select_bits(select, READY_OUT)[word] |
+                            select_bits(select, READY_EXCEPT)[word] |
+                            select_bits(select, BROKEN)[word];
         any &= ~0UL << ((unsigned)fd % WORD_BITS);
         if (any == 0) {
             fd = (word + 1) * WORD_BITS - 1;

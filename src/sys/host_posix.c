@@ -231,9 +231,13 @@ static int host_recv(void *self, vigil_fd fd, void *p, size_t n)
 static int host_sendv(void *self, vigil_fd fd, const vigil_iov *iov, size_t count)
 {
     (void)self;
-    struct msghdr message = {.msg_iov = iovec_of(iov)};
-    message.msg_iovlen = (__typeof__(message.msg_iovlen))cut_to_iov_max(count);
     ssize_t sent;
+    if (count == 1) { /* mostly, and cheaper in the kernel */
+        RETRY(sent, send(fd, iov->base, cut_to_int(iov->len), MSG_DONTWAIT | MSG_NOSIGNAL));
+        return count_or_status(sent);
+    }
+    struct msghdr message = { .msg_iov = iovec_of(iov) };
+    message.msg_iovlen = (__typeof__(message.msg_iovlen))cut_to_iov_max(count);
     RETRY(sent, sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
     return count_or_status(sent);
 }

@@ -169,8 +169,12 @@ _Static_assert(POLLRDHUP == VIGIL_RDHUP, "poll");
 _Static_assert((int)EPOLLIN == VIGIL_IN && (int)EPOLLPRI == VIGIL_PRI, "epoll");
 _Static_assert((int)EPOLLOUT == VIGIL_OUT && (int)EPOLLERR == VIGIL_ERR, "epoll");
 _Static_assert((int)EPOLLHUP == VIGIL_HUP && (int)EPOLLRDHUP == VIGIL_RDHUP, "epoll");
-
-enum { EPOLL_BATCH = 256 }; /* 3 KiB of stack; more ready ones come with the next wait */
+_Static_assert(sizeof(struct vigil__epoll_event) == sizeof(struct epoll_event),
+               "epoll_wait(2) fills our array as it is");
+_Static_assert(offsetof(struct vigil__epoll_event, events) == offsetof(struct epoll_event, events),
+               "events");
+_Static_assert(offsetof(struct vigil__epoll_event, key) == offsetof(struct epoll_event, data),
+               "key");
 
 int vigil__call_epoll_create(void)
 {
@@ -227,19 +231,20 @@ static int epoll_wait_ns(int epoll, struct epoll_event *events, int max, vigil_n
 int vigil__call_epoll_wait(int epoll, struct vigil__epoll_event *events, int max,
                            vigil_ns timeout_ns)
 {
-    struct epoll_event raw[EPOLL_BATCH]; /* packed on some machines: not our structure */
-    int batch = max < EPOLL_BATCH ? max : EPOLL_BATCH;
-    int n = -1;
-    errno = ENOSYS;
-    if (timeout_ns != VIGIL_NOWAIT && timeout_ns != VIGIL_FOREVER)
-        n = epoll_wait_ns(epoll, raw, batch, timeout_ns);
-    if (n < 0 && errno == ENOSYS)
-        n = epoll_wait(epoll, raw, batch, milliseconds(timeout_ns));
-    for (int i = 0; i < n; i++) {
-        events[i].key = raw[i].data.u64;
-        events[i].events = raw[i].events;
-    }
+    struct epoll_event *raw = (struct epoll_event *)(void *)events;
+    bool coarse = timeout_ns == VIGIL_NOWAIT || timeout_ns == VIGIL_FOREVER;
+    int n = coarse ? 0 : epoll_wait_ns(epoll, raw, max, timeout_ns);
+    if (coarse || (n < 0 && errno == ENOSYS))
+        n = epoll_wait(epoll, raw, max, milliseconds(timeout_ns));
     return wait_result(n);
+}
+
+int vigil__call_replace(int fd, int fresh)
+{
+    if (dup3(fresh, fd, O_CLOEXEC) < 0)
+        return vigil__status_of(errno);
+    vigil__call_close(fresh);
+    return 0;
 }
 
 #endif

@@ -24,9 +24,13 @@ int vigil__call_poll(vigil_pollfd *fds, size_t count, vigil_ns timeout_ns);
 /* epoll(7).  EPOLLIN and the others up to EPOLLRDHUP are numbered as vigil.h numbers them; EDGE and
  * ONESHOT are taken from our bits. */
 struct vigil__epoll_event {
-    uint64_t key;
     uint32_t events;
-};
+    uint64_t key;
+}
+#ifdef __x86_64__
+__attribute__((packed)) /* as the kernel has it there, and nowhere else */
+#endif
+;
 enum vigil__epoll_op { VIGIL__EPOLL_ADD, VIGIL__EPOLL_MODIFY, VIGIL__EPOLL_REMOVE };
 int vigil__call_epoll_create(void);
 /* VIGIL_ENOTSUP: this kind of file cannot be waited for (EPERM). */
@@ -34,6 +38,10 @@ int vigil__call_epoll_ctl(int epoll, enum vigil__epoll_op op, int fd, uint32_t e
                           uint64_t key);
 int vigil__call_epoll_wait(int epoll, struct vigil__epoll_event *events, int max,
                            vigil_ns timeout_ns);
+
+/* Puts the file of `fresh` behind the number `fd`, whose own file is closed, in one step; then the
+ * number `fresh` is free.  On an error nothing has changed.  Linux. */
+int vigil__call_replace(int fd, int fresh);
 
 /* A descriptor to wake a wait with: eventfd(2), or a pipe where that is missing (then write_fd is
  * another).  Signal is async-signal-safe and never blocks. */

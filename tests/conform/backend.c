@@ -183,6 +183,71 @@ CONFORM(the_descriptor_is_readable_when_a_wait_would_answer)
     close(file);
 }
 
+static int lowest_free(void)
+{
+    int fd = dup(STDOUT_FILENO);
+    REQUIRE(fd >= 0);
+    close(fd);
+    return fd;
+}
+
+/* Somebody closed a descriptor that has a duplicate: the backend gets rid of what the kernel goes
+ * on reporting (trap 1), and a foreign loop goes on waiting for the number that it was told. */
+CONFORM(the_descriptor_stays_the_same_when_a_foreign_close_is_healed)
+{
+    struct opened opened;
+    REQUIRE(open_backend(&opened, backend, SIZE_MAX) == 0);
+    if (opened.backend->fd == NULL) {
+        opened.backend->close(opened.self);
+        SKIP("this backend has none");
+    }
+    int fd = opened.backend->fd(opened.self), file = empty_file(), other[2];
+    unix_pair(other);
+    EQ_INT(0, set(&opened, other[0], 0, VIGIL_IN, 1));
+    EQ_INT(0, set(&opened, file, 0, VIGIL_PRI, 2));
+    int lowest = lowest_free();
+    for (int i = 0; i < 3; i++) {
+        int gone[2];
+        struct vigil__record record;
+        unix_data(gone);
+        int copy = dup(gone[0]);
+        EQ_INT(0, set(&opened, gone[0], 0, VIGIL_IN, 3));
+        close(gone[0]);
+        EQ_INT(0, set(&opened, gone[0], VIGIL_IN, 0, 3));
+        OK(is_readable(fd), "for the duplicate alone");
+        EQ_INT(0, wait_records(&opened, &record, 1, VIGIL_NOWAIT), "it is nobody's");
+        if (i > 0 && wait_records(&opened, &record, 1, VIGIL_NOWAIT) == 1) /* the last round's */
+            EQ_INT(VIGIL__KEY_WAKE, vigil__key_class(record.key), "one may be told again");
+        OK(!is_readable(fd), "healed");
+        EQ_INT(fd, opened.backend->fd(opened.self));
+        EQ_INT(FD_CLOEXEC, fcntl(fd, F_GETFD));
+        close(gone[1]);
+        close(copy);
+        EQ_INT(lowest, lowest_free(), "no descriptor is left over");
+
+        /* What is waited for is seen through it as before: a descriptor, a file, a wake-up. */
+        put(other[1], "x");
+        OK(is_readable(fd), "data");
+        REQUIRE(wait_records(&opened, &record, 1, VIGIL_NOWAIT) == 1);
+        EQ_INT(1, vigil__key_slot(record.key));
+        EQ_INT(1, read(other[0], &(char){ 0 }, 1));
+        EQ_INT(0, set(&opened, file, VIGIL_PRI, VIGIL_IN, 2));
+        OK(is_readable(fd), "a file");
+        REQUIRE(wait_records(&opened, &record, 1, VIGIL_NOWAIT) == 1);
+        EQ_INT(2, vigil__key_slot(record.key));
+        EQ_INT(0, set(&opened, file, VIGIL_IN, VIGIL_PRI, 2));
+        OK(!is_readable(fd), "silence");
+        EQ_INT(0, opened.backend->wake(opened.self));
+        OK(is_readable(fd), "a wake-up");
+        REQUIRE(wait_records(&opened, &record, 1, VIGIL_NOWAIT) == 1);
+        EQ_INT(VIGIL__KEY_WAKE, vigil__key_class(record.key));
+    }
+    opened.backend->close(opened.self);
+    OK_ALLOCATOR_EMPTY(&opened.counting);
+    close_pair(other);
+    close(file);
+}
+
 CONFORM(forget_frees_everything_and_changes_no_set)
 {
     struct opened opened;

@@ -13,7 +13,8 @@ TEST(every_situation_bit_for_bit)
         int fds[2];
         situations[i].make(fds);
         for (size_t j = 0; j < TEST_COUNT(asked_rows); j++) {
-            vigil_pollfd entry = { .fd = fds[0], .events = (uint16_t)asked_rows[j],
+            vigil_pollfd entry = { .fd = fds[0],
+                                   .events = (uint16_t)asked_rows[j],
                                    .revents = 0xffff };
             unsigned want = answered(situations[i].events, asked_rows[j]);
             int n = vigil_poll(&entry, 1, VIGIL_NOWAIT);
@@ -74,13 +75,12 @@ TEST(negative_ones_alone_wait_for_the_time)
 
 TEST(bad_arguments)
 {
-    vigil_pollfd entries[2] = { { .fd = 0, .events = VIGIL_IN },
-                                { .fd = 0, .events = VIGIL_IN } };
+    vigil_pollfd entries[2] = { { .fd = 0, .events = VIGIL_IN }, { .fd = 0, .events = VIGIL_IN } };
     EQ_INT(VIGIL_EINVAL, vigil_poll(entries, 2, -1));
     EQ_INT(VIGIL_EINVAL, vigil_poll(entries, 2, INT64_MIN));
     EQ_INT(VIGIL_EINVAL, vigil_poll(NULL, 1, 0));
-    static const unsigned refused[] = { VIGIL_ERR, VIGIL_HUP, VIGIL_NVAL, VIGIL_EDGE,
-                                        VIGIL_ONESHOT, 0x40, 0x1000, 0xffff };
+    static const unsigned refused[] = { VIGIL_ERR,     VIGIL_HUP, VIGIL_NVAL, VIGIL_EDGE,
+                                        VIGIL_ONESHOT, 0x40,      0x1000,     0xffff };
     for (size_t i = 0; i < TEST_COUNT(refused); i++) {
         entries[1].events = (uint16_t)(VIGIL_IN | refused[i]);
         EQ_INT(VIGIL_EINVAL, vigil_poll(entries, 2, 0), "0x%x", refused[i]);

@@ -141,8 +141,15 @@ CONFORM(bad_arguments)
     int fds[2];
     pipe_data(fds);
     vigil_reg reg = { 99 };
-    static const unsigned refused[] = { 0, VIGIL_ERR, VIGIL_IN | VIGIL_HUP, VIGIL_IN | VIGIL_NVAL,
-                                        VIGIL_IN | 0x10000, VIGIL_ONESHOT, VIGIL_EDGE, 0x40, ~0u };
+    static const unsigned refused[] = { 0,
+                                        VIGIL_ERR,
+                                        VIGIL_IN | VIGIL_HUP,
+                                        VIGIL_IN | VIGIL_NVAL,
+                                        VIGIL_IN | 0x10000,
+                                        VIGIL_ONESHOT,
+                                        VIGIL_EDGE,
+                                        0x40,
+                                        ~0u };
     for (size_t i = 0; i < TEST_COUNT(refused); i++)
         EQ_INT(VIGIL_EINVAL, vigil_poller_register(poller, fds[0], refused[i], 0, &reg), "0x%x",
                refused[i]);
@@ -207,8 +214,7 @@ CONFORM(every_situation_bit_for_bit)
                 EQ_INT(fds[0], event.fd);
             }
             EQ_INT(0, vigil_poller_unregister(poller, reg));
-            EQ_INT(0, vigil_poller_wait(poller, &event, 1, VIGIL_NOWAIT), "%s",
-                   situations[i].name);
+            EQ_INT(0, vigil_poller_wait(poller, &event, 1, VIGIL_NOWAIT), "%s", situations[i].name);
         }
         close_pair(fds);
     }
@@ -266,7 +272,8 @@ CONFORM(caps_say_what_can_be_reported)
     vigil_poller *poller = open_poller(backend);
     unsigned caps = vigil_poller_caps(poller);
     OK((caps & (VIGIL_IN | VIGIL_PRI | VIGIL_OUT | VIGIL_ONESHOT)) ==
-           (VIGIL_IN | VIGIL_PRI | VIGIL_OUT | VIGIL_ONESHOT), "0x%x", caps);
+           (VIGIL_IN | VIGIL_PRI | VIGIL_OUT | VIGIL_ONESHOT),
+       "0x%x", caps);
     EQ_INT(!is_select(backend), (caps & VIGIL_RDHUP) != 0);
     EQ_INT(!is_select(backend), (caps & VIGIL_HUP) != 0);
     EQ_INT(strcmp(backend, "epoll") == 0, (caps & VIGIL_EDGE) != 0);
@@ -579,8 +586,8 @@ static void serve_in_turn(const char *backend, int pipes, int files, int max)
 
 CONFORM(none_starves_when_max_is_small)
 {
-    static const int rows[][2] = { { 1, 0 }, { 2, 0 }, { 10, 0 }, { 0, 7 }, { 9, 1 }, { 5, 5 },
-                                   { 1, 9 } };
+    static const int rows[][2] = { { 1, 0 }, { 2, 0 }, { 10, 0 }, { 0, 7 },
+                                   { 9, 1 }, { 5, 5 }, { 1, 9 } };
     static const int max[] = { 1, 2, 3, 7, 9, 10, 13 };
     for (size_t i = 0; i < TEST_COUNT(rows); i++)
         for (size_t j = 0; j < TEST_COUNT(max); j++)

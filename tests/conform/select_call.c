@@ -20,8 +20,9 @@ static vigil_set *list_of(struct list *list, const vigil_fd *fds, size_t count)
     REQUIRE(count <= MANY);
     for (size_t i = 0; i < count; i++)
         list->fds[i] = fds[i];
-    list->set = (vigil_set){ .fds = list->fds, .count = count, .ready = list->ready,
-                             .ready_count = 12345 };
+    list->set = (vigil_set){
+        .fds = list->fds, .count = count, .ready = list->ready, .ready_count = 12345
+    };
     return &list->set;
 }
 
@@ -32,8 +33,8 @@ TEST(every_situation_in_every_list)
         situations[i].make(fds);
         struct list in, out, except;
         unsigned want = answered_by_select(situations[i].events, ~0u);
-        int n = vigil_select(list_of(&in, fds, 1), list_of(&out, fds, 1),
-                             list_of(&except, fds, 1), VIGIL_NOWAIT);
+        int n = vigil_select(list_of(&in, fds, 1), list_of(&out, fds, 1), list_of(&except, fds, 1),
+                             VIGIL_NOWAIT);
         EQ_INT(__builtin_popcount(want), n, "%s", situations[i].name);
         EQ_INT((want & VIGIL_IN) != 0, in.set.ready_count, "%s", situations[i].name);
         EQ_INT((want & VIGIL_OUT) != 0, out.set.ready_count, "%s", situations[i].name);
@@ -118,8 +119,9 @@ TEST(closed_descriptors_are_errors)
                                   list_of(&except, mixed, 0) };
             for (size_t j = 0; j < 3; j++) {
                 vigil_set *keep = sets[j];
-                *keep = (vigil_set){ .fds = mixed + first, .count = 2, .ready = in.ready,
-                                     .ready_count = 7 };
+                *keep = (vigil_set){
+                    .fds = mixed + first, .count = 2, .ready = in.ready, .ready_count = 7
+                };
                 EQ_INT(VIGIL_EBADF, vigil_select(sets[0], sets[1], sets[2], VIGIL_MS(1)),
                        "%d in list %zu", closed[i], j);
                 EQ_INT(0, keep->ready_count, "%d in list %zu", closed[i], j);
@@ -228,8 +230,8 @@ TEST(descriptors_of_any_value)
         EQ_INT(0, vigil_select(list_of(&in, &high, 1), NULL, NULL, VIGIL_NOWAIT), "%d", high);
         put(fds[1], "x");
         const vigil_fd both[] = { high, fds[1] };
-        EQ_INT(2, vigil_select(list_of(&in, both, 1), list_of(&out, both + 1, 1), NULL,
-                               VIGIL_FOREVER),
+        EQ_INT(2,
+               vigil_select(list_of(&in, both, 1), list_of(&out, both + 1, 1), NULL, VIGIL_FOREVER),
                "%d", high);
         EQ_INT(high, in.ready[0]);
         EQ_INT(fds[1], out.ready[0]);

@@ -27,118 +27,118 @@ static const struct {
     uint32_t scope;
     const char *text;
 } good_rows[] = {
-    {"127.0.0.1:80", VIGIL_FAMILY_INET, 80, 0, NULL},
-    {"tcp://127.0.0.1:80", VIGIL_FAMILY_INET, 80, 0, "127.0.0.1:80"},
-    {"0.0.0.0:0", VIGIL_FAMILY_INET, 0, 0, NULL},
-    {"255.255.255.255:65535", VIGIL_FAMILY_INET, 65535, 0, NULL},
-    {"1.2.3.4:00080", VIGIL_FAMILY_INET, 80, 0, "1.2.3.4:80"},
-    {"[::1]:80", VIGIL_FAMILY_INET6, 80, 0, NULL},
-    {"tcp://[::1]:80", VIGIL_FAMILY_INET6, 80, 0, "[::1]:80"},
-    {"[::]:0", VIGIL_FAMILY_INET6, 0, 0, NULL},
-    {"*:443", VIGIL_FAMILY_INET6, 443, 0, "[::]:443"},
-    {"tcp://*:443", VIGIL_FAMILY_INET6, 443, 0, "[::]:443"},
-    {"[2001:DB8:0:0:0:0:0:1]:1", VIGIL_FAMILY_INET6, 1, 0, "[2001:db8::1]:1"},
-    {"[::ffff:1.2.3.4]:1", VIGIL_FAMILY_INET6, 1, 0, NULL},
-    {"[fe80::1%3]:80", VIGIL_FAMILY_INET6, 80, 3, NULL},
-    {"[::1%2]:80", VIGIL_FAMILY_INET6, 80, 2, NULL},
-    {"[fe80::1%4294967295]:80", VIGIL_FAMILY_INET6, 80, 4294967295, NULL},
-    {"[1111:2222:3333:4444:5555:6666:7777:8888%4294967295]:65535", VIGIL_FAMILY_INET6, 65535,
-     4294967295, NULL},
-    {"unix:/run/echo", VIGIL_FAMILY_UNIX, 0, 0, NULL},
-    {"unix:relative", VIGIL_FAMILY_UNIX, 0, 0, NULL},
-    {"unix:@abstract", VIGIL_FAMILY_UNIX, 0, 0, NULL},
-    {"unix:@/a b@c", VIGIL_FAMILY_UNIX, 0, 0, NULL},
-    {"unix:@@", VIGIL_FAMILY_UNIX, 0, 0, NULL},
-    {"unix:a@b", VIGIL_FAMILY_UNIX, 0, 0, NULL},
-    {"unix:\\x40file", VIGIL_FAMILY_UNIX, 0, 0, NULL},
-    {"unix:/a\\b", VIGIL_FAMILY_UNIX, 0, 0, "unix:/a\\x5cb"},
-    {"unix:/a\\x5cx41", VIGIL_FAMILY_UNIX, 0, 0, NULL},
-    {"unix:/a\\x4", VIGIL_FAMILY_UNIX, 0, 0, "unix:/a\\x5cx4"},
-    {"unix:/a\\x1B\n\xff", VIGIL_FAMILY_UNIX, 0, 0, "unix:/a\\x1b\\x0a\\xff"},
-    {"unix:@a\\x00b", VIGIL_FAMILY_UNIX, 0, 0, NULL},
-    {"unix:" BYTES_100 "1234567", VIGIL_FAMILY_UNIX, 0, 0, NULL},
-    {"unix:@" BYTES_100 "1234567", VIGIL_FAMILY_UNIX, 0, 0, NULL},
+    { "127.0.0.1:80", VIGIL_FAMILY_INET, 80, 0, NULL },
+    { "tcp://127.0.0.1:80", VIGIL_FAMILY_INET, 80, 0, "127.0.0.1:80" },
+    { "0.0.0.0:0", VIGIL_FAMILY_INET, 0, 0, NULL },
+    { "255.255.255.255:65535", VIGIL_FAMILY_INET, 65535, 0, NULL },
+    { "1.2.3.4:00080", VIGIL_FAMILY_INET, 80, 0, "1.2.3.4:80" },
+    { "[::1]:80", VIGIL_FAMILY_INET6, 80, 0, NULL },
+    { "tcp://[::1]:80", VIGIL_FAMILY_INET6, 80, 0, "[::1]:80" },
+    { "[::]:0", VIGIL_FAMILY_INET6, 0, 0, NULL },
+    { "*:443", VIGIL_FAMILY_INET6, 443, 0, "[::]:443" },
+    { "tcp://*:443", VIGIL_FAMILY_INET6, 443, 0, "[::]:443" },
+    { "[2001:DB8:0:0:0:0:0:1]:1", VIGIL_FAMILY_INET6, 1, 0, "[2001:db8::1]:1" },
+    { "[::ffff:1.2.3.4]:1", VIGIL_FAMILY_INET6, 1, 0, NULL },
+    { "[fe80::1%3]:80", VIGIL_FAMILY_INET6, 80, 3, NULL },
+    { "[::1%2]:80", VIGIL_FAMILY_INET6, 80, 2, NULL },
+    { "[fe80::1%4294967295]:80", VIGIL_FAMILY_INET6, 80, 4294967295, NULL },
+    { "[1111:2222:3333:4444:5555:6666:7777:8888%4294967295]:65535", VIGIL_FAMILY_INET6, 65535,
+      4294967295, NULL },
+    { "unix:/run/echo", VIGIL_FAMILY_UNIX, 0, 0, NULL },
+    { "unix:relative", VIGIL_FAMILY_UNIX, 0, 0, NULL },
+    { "unix:@abstract", VIGIL_FAMILY_UNIX, 0, 0, NULL },
+    { "unix:@/a b@c", VIGIL_FAMILY_UNIX, 0, 0, NULL },
+    { "unix:@@", VIGIL_FAMILY_UNIX, 0, 0, NULL },
+    { "unix:a@b", VIGIL_FAMILY_UNIX, 0, 0, NULL },
+    { "unix:\\x40file", VIGIL_FAMILY_UNIX, 0, 0, NULL },
+    { "unix:/a\\b", VIGIL_FAMILY_UNIX, 0, 0, "unix:/a\\x5cb" },
+    { "unix:/a\\x5cx41", VIGIL_FAMILY_UNIX, 0, 0, NULL },
+    { "unix:/a\\x4", VIGIL_FAMILY_UNIX, 0, 0, "unix:/a\\x5cx4" },
+    { "unix:/a\\x1B\n\xff", VIGIL_FAMILY_UNIX, 0, 0, "unix:/a\\x1b\\x0a\\xff" },
+    { "unix:@a\\x00b", VIGIL_FAMILY_UNIX, 0, 0, NULL },
+    { "unix:" BYTES_100 "1234567", VIGIL_FAMILY_UNIX, 0, 0, NULL },
+    { "unix:@" BYTES_100 "1234567", VIGIL_FAMILY_UNIX, 0, 0, NULL },
 };
 
 static const struct {
     const char *where;
     int want;
 } bad_rows[] = {
-    {NULL, VIGIL_EADDR},
-    {"", VIGIL_EADDR},
-    {":", VIGIL_EADDR},
-    {":80", VIGIL_EADDR},
-    {"80", VIGIL_EADDR},
-    {"tcp://", VIGIL_EADDR},
-    {"tcp://:80", VIGIL_EADDR},
-    {"tcp:/1.2.3.4:80", VIGIL_EADDR},
-    {"tcp://tcp://1.2.3.4:80", VIGIL_EADDR},
-    {"tcp://unix:/path", VIGIL_EADDR},
-    {"udp://1.2.3.4:80", VIGIL_EADDR},
-    {"127.0.0.1", VIGIL_EADDR}, /* the port is required */
-    {"127.0.0.1:", VIGIL_EADDR},
-    {"127.0.0.1:65536", VIGIL_EADDR},
-    {"127.0.0.1:99999", VIGIL_EADDR},
-    {"127.0.0.1:000080", VIGIL_EADDR},
-    {"127.0.0.1:18446744073709551616", VIGIL_EADDR},
-    {"127.0.0.1:-1", VIGIL_EADDR},
-    {"127.0.0.1:+80", VIGIL_EADDR},
-    {"127.0.0.1: 80", VIGIL_EADDR},
-    {"127.0.0.1:80 ", VIGIL_EADDR},
-    {" 127.0.0.1:80", VIGIL_EADDR},
-    {"127.0.0.1:0x50", VIGIL_EADDR},
-    {"127.0.0.1:http", VIGIL_EADDR},
-    {"127.0.0.1:80/", VIGIL_EADDR},
-    {"127.0.0.1:80:80", VIGIL_EADDR},
-    {"127.0.0.256:80", VIGIL_EADDR},
-    {"127.0.0.01:80", VIGIL_EADDR},
-    {"127.1:80", VIGIL_EADDR},
-    {"2130706433:80", VIGIL_EADDR},
-    {"0x7f.1:80", VIGIL_EADDR},
-    {"1.2.3.4.5:80", VIGIL_EADDR},
-    {".example.org:80", VIGIL_EADDR},
-    {"*", VIGIL_EADDR},
-    {"**:80", VIGIL_EADDR},
-    {"[*]:80", VIGIL_EADDR},
-    {"::1:80", VIGIL_EADDR},
-    {"fe80::1:80", VIGIL_EADDR},
-    {"[::1]", VIGIL_EADDR},
-    {"[::1]80", VIGIL_EADDR},
-    {"[::1:443", VIGIL_EADDR},
-    {"[]:80", VIGIL_EADDR},
-    {"::1]:80", VIGIL_EADDR},
-    {"[[::1]]:80", VIGIL_EADDR},
-    {"[:::1]:80", VIGIL_EADDR},
-    {"[1.2.3.4]:80", VIGIL_EADDR},
-    {"[localhost]:80", VIGIL_EADDR},
-    {"[1:2:3:4:5:6:7:8:9]:80", VIGIL_EADDR},
-    {"[" BYTES_100 "]:80", VIGIL_EADDR},
-    {"[::1%]:80", VIGIL_EADDR},
-    {"[::1%4294967296]:80", VIGIL_EADDR},
-    {"[::1%3x]:80", VIGIL_EADDR},
-    {"[%3]:80", VIGIL_EADDR},
-    {"[::1%no such one]:80", VIGIL_EADDR}, /* not of this machine */
-    {"host name:80", VIGIL_EADDR},
-    {"host\n:80", VIGIL_EADDR},
-    {"h\xc3\xb6st:80", VIGIL_EADDR},
-    {"host/path:80", VIGIL_EADDR},
-    {"user@host:80", VIGIL_EADDR},
-    {"host:http", VIGIL_EADDR},
-    {BYTES_100 BYTES_100 BYTES_50 ".ab:80", VIGIL_ENOENT},
-    {BYTES_100 BYTES_100 BYTES_50 ".abc:80", VIGIL_EADDR},
-    {"localhost:80", VIGIL_ENOENT},
-    {"tcp://localhost:80", VIGIL_ENOENT},
-    {"example.org:80", VIGIL_ENOENT},
-    {"example.org.:80", VIGIL_ENOENT},
-    {"a-b_c:80", VIGIL_ENOENT},
-    {"1and1.example:80", VIGIL_ENOENT},
-    {"unix", VIGIL_EADDR},
-    {"unix:", VIGIL_EADDR},
-    {"unix:@", VIGIL_EADDR},
-    {"unix:\\x00", VIGIL_EADDR},
-    {"unix:/a\\x00b", VIGIL_EADDR},
-    {"unix:" BYTES_100 "12345678", VIGIL_EADDR},
-    {"unix:@" BYTES_100 "12345678", VIGIL_EADDR},
+    { NULL, VIGIL_EADDR },
+    { "", VIGIL_EADDR },
+    { ":", VIGIL_EADDR },
+    { ":80", VIGIL_EADDR },
+    { "80", VIGIL_EADDR },
+    { "tcp://", VIGIL_EADDR },
+    { "tcp://:80", VIGIL_EADDR },
+    { "tcp:/1.2.3.4:80", VIGIL_EADDR },
+    { "tcp://tcp://1.2.3.4:80", VIGIL_EADDR },
+    { "tcp://unix:/path", VIGIL_EADDR },
+    { "udp://1.2.3.4:80", VIGIL_EADDR },
+    { "127.0.0.1", VIGIL_EADDR }, /* the port is required */
+    { "127.0.0.1:", VIGIL_EADDR },
+    { "127.0.0.1:65536", VIGIL_EADDR },
+    { "127.0.0.1:99999", VIGIL_EADDR },
+    { "127.0.0.1:000080", VIGIL_EADDR },
+    { "127.0.0.1:18446744073709551616", VIGIL_EADDR },
+    { "127.0.0.1:-1", VIGIL_EADDR },
+    { "127.0.0.1:+80", VIGIL_EADDR },
+    { "127.0.0.1: 80", VIGIL_EADDR },
+    { "127.0.0.1:80 ", VIGIL_EADDR },
+    { " 127.0.0.1:80", VIGIL_EADDR },
+    { "127.0.0.1:0x50", VIGIL_EADDR },
+    { "127.0.0.1:http", VIGIL_EADDR },
+    { "127.0.0.1:80/", VIGIL_EADDR },
+    { "127.0.0.1:80:80", VIGIL_EADDR },
+    { "127.0.0.256:80", VIGIL_EADDR },
+    { "127.0.0.01:80", VIGIL_EADDR },
+    { "127.1:80", VIGIL_EADDR },
+    { "2130706433:80", VIGIL_EADDR },
+    { "0x7f.1:80", VIGIL_EADDR },
+    { "1.2.3.4.5:80", VIGIL_EADDR },
+    { ".example.org:80", VIGIL_EADDR },
+    { "*", VIGIL_EADDR },
+    { "**:80", VIGIL_EADDR },
+    { "[*]:80", VIGIL_EADDR },
+    { "::1:80", VIGIL_EADDR },
+    { "fe80::1:80", VIGIL_EADDR },
+    { "[::1]", VIGIL_EADDR },
+    { "[::1]80", VIGIL_EADDR },
+    { "[::1:443", VIGIL_EADDR },
+    { "[]:80", VIGIL_EADDR },
+    { "::1]:80", VIGIL_EADDR },
+    { "[[::1]]:80", VIGIL_EADDR },
+    { "[:::1]:80", VIGIL_EADDR },
+    { "[1.2.3.4]:80", VIGIL_EADDR },
+    { "[localhost]:80", VIGIL_EADDR },
+    { "[1:2:3:4:5:6:7:8:9]:80", VIGIL_EADDR },
+    { "[" BYTES_100 "]:80", VIGIL_EADDR },
+    { "[::1%]:80", VIGIL_EADDR },
+    { "[::1%4294967296]:80", VIGIL_EADDR },
+    { "[::1%3x]:80", VIGIL_EADDR },
+    { "[%3]:80", VIGIL_EADDR },
+    { "[::1%no such one]:80", VIGIL_EADDR }, /* not of this machine */
+    { "host name:80", VIGIL_EADDR },
+    { "host\n:80", VIGIL_EADDR },
+    { "h\xc3\xb6st:80", VIGIL_EADDR },
+    { "host/path:80", VIGIL_EADDR },
+    { "user@host:80", VIGIL_EADDR },
+    { "host:http", VIGIL_EADDR },
+    { BYTES_100 BYTES_100 BYTES_50 ".ab:80", VIGIL_ENOENT },
+    { BYTES_100 BYTES_100 BYTES_50 ".abc:80", VIGIL_EADDR },
+    { "localhost:80", VIGIL_ENOENT },
+    { "tcp://localhost:80", VIGIL_ENOENT },
+    { "example.org:80", VIGIL_ENOENT },
+    { "example.org.:80", VIGIL_ENOENT },
+    { "a-b_c:80", VIGIL_ENOENT },
+    { "1and1.example:80", VIGIL_ENOENT },
+    { "unix", VIGIL_EADDR },
+    { "unix:", VIGIL_EADDR },
+    { "unix:@", VIGIL_EADDR },
+    { "unix:\\x00", VIGIL_EADDR },
+    { "unix:/a\\x00b", VIGIL_EADDR },
+    { "unix:" BYTES_100 "12345678", VIGIL_EADDR },
+    { "unix:@" BYTES_100 "12345678", VIGIL_EADDR },
 };
 
 TEST(addr_good)
@@ -200,14 +200,14 @@ TEST(addr_bytes)
 TEST(addr_format_only)
 {
     char text[TEXT_ROOM];
-    vigil_addr addr = {.family = VIGIL_FAMILY_UNIX};
+    vigil_addr addr = { .family = VIGIL_FAMILY_UNIX };
     EQ_INT(5, vigil_addr_format(&addr, text, sizeof text), "unnamed");
     EQ_STR("unix:", text, "unnamed");
-    addr = (vigil_addr){.family = VIGIL_FAMILY_NONE, .port = 7};
+    addr = (vigil_addr){ .family = VIGIL_FAMILY_NONE, .port = 7 };
     EQ_INT(7, vigil_addr_format(&addr, text, sizeof text), "none");
     EQ_STR("unknown", text, "none");
     EQ_INT(0, vigil_addr_port(&addr), "none has no port");
-    addr = (vigil_addr){.family = VIGIL_FAMILY_UNIX, .path_len = sizeof addr.path, .port = 7};
+    addr = (vigil_addr){ .family = VIGIL_FAMILY_UNIX, .path_len = sizeof addr.path, .port = 7 };
     EQ_INT(0, vigil_addr_port(&addr), "unix has no port");
     memset(addr.path, 1, sizeof addr.path);
     EQ_INT(5 + 4 * sizeof addr.path, vigil_addr_format(&addr, text, sizeof text), "the longest");
@@ -218,7 +218,7 @@ TEST(addr_format_only)
 
 TEST(addr_format_cut)
 {
-    static const char *const rows[] = {"127.0.0.1:80", "[fe80::1%3]:80", "unix:/run/echo"};
+    static const char *const rows[] = { "127.0.0.1:80", "[fe80::1%3]:80", "unix:/run/echo" };
     for (size_t i = 0; i < VIGIL_COUNT(rows); i++) {
         vigil_addr addr;
         size_t full = strlen(rows[i]);
@@ -263,8 +263,8 @@ TEST(addr_system_there_and_back)
 
 TEST(addr_system_edges)
 {
-    vigil_addr addr = {.family = VIGIL_FAMILY_NONE};
-    struct sockaddr_storage system = {.ss_family = AF_UNIX};
+    vigil_addr addr = { .family = VIGIL_FAMILY_NONE };
+    struct sockaddr_storage system = { .ss_family = AF_UNIX };
     EQ_INT(0, vigil__addr_to_system(&addr, &system), "none has no form");
     addr.family = VIGIL_FAMILY_UNIX;
     EQ_INT(0, vigil__addr_to_system(&addr, &system), "unnamed has no form");
@@ -295,7 +295,7 @@ static int fake_resolve(void *self, const char *name, uint16_t port, vigil_addr 
     if (strcmp(name, "known.example") != 0)
         return VIGIL_ENOENT;
     for (int i = 0; i < max && i < 3; i++) {
-        out[i] = (vigil_addr){.family = VIGIL_FAMILY_INET, .port = port, .ip = {10}};
+        out[i] = (vigil_addr){ .family = VIGIL_FAMILY_INET, .port = port, .ip = { 10 } };
         out[i].ip[3] = (uint8_t)i;
     }
     return max < 3 ? max : 3;
@@ -307,27 +307,27 @@ static const struct {
     int max, want, asked;
     const char *first, *second;
 } where_rows[] = {
-    {"127.0.0.1:80", true, 4, 1, 0, "127.0.0.1:80", NULL},
-    {"unix:/path", true, 4, 1, 0, "unix:/path", NULL},
-    {"*:80", true, 4, 1, 0, "[::]:80", NULL},
-    {"localhost:80", false, 4, 2, 0, "[::1]:80", "127.0.0.1:80"},
-    {"localhost:80", true, 4, 2, 0, "[::1]:80", "127.0.0.1:80"},
-    {"tcp://LocalHost:80", true, 4, 2, 0, "[::1]:80", "127.0.0.1:80"},
-    {"localhost:80", false, 1, 1, 0, "[::1]:80", NULL},
-    {"known.example:80", true, 4, 3, 1, "10.0.0.0:80", "10.0.0.1:80"},
-    {"tcp://known.example:80", true, 2, 2, 1, "10.0.0.0:80", "10.0.0.1:80"},
-    {"known.example:80", false, 4, VIGIL_ENOENT, 0, NULL, NULL},
-    {"unknown.example:80", true, 4, VIGIL_ENOENT, 1, NULL, NULL},
-    {"localhost", true, 4, VIGIL_EADDR, 0, NULL, NULL},
-    {"known.example:http", true, 4, VIGIL_EADDR, 0, NULL, NULL},
-    {"", true, 4, VIGIL_EADDR, 0, NULL, NULL},
-    {NULL, true, 4, VIGIL_EADDR, 0, NULL, NULL},
-    {"127.0.0.1:80", true, 0, VIGIL_EINVAL, 0, NULL, NULL},
+    { "127.0.0.1:80", true, 4, 1, 0, "127.0.0.1:80", NULL },
+    { "unix:/path", true, 4, 1, 0, "unix:/path", NULL },
+    { "*:80", true, 4, 1, 0, "[::]:80", NULL },
+    { "localhost:80", false, 4, 2, 0, "[::1]:80", "127.0.0.1:80" },
+    { "localhost:80", true, 4, 2, 0, "[::1]:80", "127.0.0.1:80" },
+    { "tcp://LocalHost:80", true, 4, 2, 0, "[::1]:80", "127.0.0.1:80" },
+    { "localhost:80", false, 1, 1, 0, "[::1]:80", NULL },
+    { "known.example:80", true, 4, 3, 1, "10.0.0.0:80", "10.0.0.1:80" },
+    { "tcp://known.example:80", true, 2, 2, 1, "10.0.0.0:80", "10.0.0.1:80" },
+    { "known.example:80", false, 4, VIGIL_ENOENT, 0, NULL, NULL },
+    { "unknown.example:80", true, 4, VIGIL_ENOENT, 1, NULL, NULL },
+    { "localhost", true, 4, VIGIL_EADDR, 0, NULL, NULL },
+    { "known.example:http", true, 4, VIGIL_EADDR, 0, NULL, NULL },
+    { "", true, 4, VIGIL_EADDR, 0, NULL, NULL },
+    { NULL, true, 4, VIGIL_EADDR, 0, NULL, NULL },
+    { "127.0.0.1:80", true, 0, VIGIL_EINVAL, 0, NULL, NULL },
 };
 
 TEST(where_addresses)
 {
-    const vigil_host host = {.resolve = fake_resolve};
+    const vigil_host host = { .resolve = fake_resolve };
     for (size_t i = 0; i < VIGIL_COUNT(where_rows); i++) {
         vigil_addr out[4];
         char text[VIGIL_ADDR_TEXT_MAX];
@@ -338,7 +338,7 @@ TEST(where_addresses)
                                          where_rows[i].max);
         EQ_INT(where_rows[i].want, got, "%s", name);
         EQ_INT(where_rows[i].asked, asked, "%s: asked", name);
-        const char *const texts[] = {where_rows[i].first, where_rows[i].second};
+        const char *const texts[] = { where_rows[i].first, where_rows[i].second };
         for (int k = 0; k < got && k < 2; k++) {
             (void)vigil_addr_format(&out[k], text, sizeof text); /* fits */
             EQ_STR(texts[k], text, "%s: address %d", name, k);

@@ -56,8 +56,13 @@ TEST(slab_wrong_handles_miss)
     REQUIRE(thing != NULL);
     uint64_t handle = vigil__slot_handle(&thing->slot);
     const uint64_t wrong[] = {
-        0, 1, UINT64_MAX, handle + 1, handle + (UINT64_C(1) << 32), handle + (UINT64_C(2) << 32),
-        (handle & ~(uint64_t)UINT32_MAX) | 1000000, /* a slot that never was */
+        0,
+        1,
+        UINT64_MAX,
+        handle + 1,
+        handle + (UINT64_C(1) << 32),
+        handle + (UINT64_C(2) << 32),
+        (handle & ~(uint64_t)UINT32_MAX) | 1000000,   /* a slot that never was */
         vigil__slot_handle(vigil__slab_at(&slab, 5)), /* a free one */
     };
     for (size_t i = 0; i < TEST_COUNT(wrong); i++)
@@ -254,10 +259,12 @@ TEST(heap_out_of_memory_keeps_what_is_in)
 
 TEST(pool_sizes_are_rounded_up)
 {
-    static const struct { size_t asked, cap; } rows[] = {
-        { 0, 256 },         { 1, 256 },         { 256, 256 },       { 257, 1024 },
-        { 1024, 1024 },     { 1025, 4096 },     { 4097, 16384 },    { 16385, 65536 },
-        { 65536, 65536 },   { 65537, 65537 },   { 1000000, 1000000 },
+    static const struct {
+        size_t asked, cap;
+    } rows[] = {
+        { 0, 256 },       { 1, 256 },       { 256, 256 },         { 257, 1024 },
+        { 1024, 1024 },   { 1025, 4096 },   { 4097, 16384 },      { 16385, 65536 },
+        { 65536, 65536 }, { 65537, 65537 }, { 1000000, 1000000 },
     };
     struct test_allocator counting;
     struct vigil__pool pool;
@@ -413,7 +420,11 @@ TEST(list_append_remove_move)
 
 TEST(status_names_and_texts)
 {
-    static const struct { const char *name; int value; const char *text; } rows[] = {
+    static const struct {
+        const char *name;
+        int value;
+        const char *text;
+    } rows[] = {
 #define STATUS_ROW(name, value, text) { "VIGIL_" #name, value, text },
         VIGIL_STATUS_MAP(STATUS_ROW)
     };

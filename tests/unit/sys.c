@@ -137,7 +137,7 @@ static void *thread_mark(void *arg)
 TEST(thread_marks)
 {
     pthread_t threads[THREADS];
-    const void *marks[THREADS + 1] = {vigil__thread_mark()};
+    const void *marks[THREADS + 1] = { vigil__thread_mark() };
     EQ_INT(0, pthread_barrier_init(&barrier, NULL, THREADS), "a barrier");
     for (int i = 0; i < THREADS; i++)
         EQ_INT(0, pthread_create(&threads[i], NULL, thread_mark, &marks[i + 1]), "a thread");
@@ -156,36 +156,36 @@ TEST(thread_marks)
 static const struct {
     int os_error, want;
 } status_rows[] = {
-    {EAGAIN, VIGIL__EAGAIN},
-    {EWOULDBLOCK, VIGIL__EAGAIN},
-    {EPIPE, VIGIL_ECONNRESET},
-    {ECONNRESET, VIGIL_ECONNRESET},
-    {ECONNABORTED, VIGIL_ECONNRESET},
-    {ECONNREFUSED, VIGIL_ECONNREFUSED},
-    {ETIMEDOUT, VIGIL_ETIMEDOUT},
-    {ENETDOWN, VIGIL_EUNREACH},
-    {ENETUNREACH, VIGIL_EUNREACH},
-    {EHOSTUNREACH, VIGIL_EUNREACH},
-    {EHOSTDOWN, VIGIL_EUNREACH},
-    {ENFILE, VIGIL_EMFILE},
-    {EMFILE, VIGIL_EMFILE},
-    {ENOMEM, VIGIL_ENOMEM},
-    {ENOBUFS, VIGIL_ENOBUFS},
-    {EADDRINUSE, VIGIL_EADDRINUSE},
-    {EADDRNOTAVAIL, VIGIL_EADDR},
-    {EAFNOSUPPORT, VIGIL_EADDR},
-    {ENOTCONN, VIGIL_ENOTCONN},
-    {EACCES, VIGIL_EACCES},
-    {EPERM, VIGIL_EACCES},
-    {ENOENT, VIGIL_ENOENT},
-    {EEXIST, VIGIL_EEXIST},
-    {EBADF, VIGIL_EBADF},
-    {EINVAL, VIGIL_EINVAL},
-    {EPROTO, VIGIL_EPROTO},
-    {EOPNOTSUPP, VIGIL_ENOTSUP},
-    {ENOSYS, VIGIL_ENOTSUP},
-    {EIO, VIGIL_ESYS},
-    {ENOSPC, VIGIL_ESYS},
+    { EAGAIN, VIGIL__EAGAIN },
+    { EWOULDBLOCK, VIGIL__EAGAIN },
+    { EPIPE, VIGIL_ECONNRESET },
+    { ECONNRESET, VIGIL_ECONNRESET },
+    { ECONNABORTED, VIGIL_ECONNRESET },
+    { ECONNREFUSED, VIGIL_ECONNREFUSED },
+    { ETIMEDOUT, VIGIL_ETIMEDOUT },
+    { ENETDOWN, VIGIL_EUNREACH },
+    { ENETUNREACH, VIGIL_EUNREACH },
+    { EHOSTUNREACH, VIGIL_EUNREACH },
+    { EHOSTDOWN, VIGIL_EUNREACH },
+    { ENFILE, VIGIL_EMFILE },
+    { EMFILE, VIGIL_EMFILE },
+    { ENOMEM, VIGIL_ENOMEM },
+    { ENOBUFS, VIGIL_ENOBUFS },
+    { EADDRINUSE, VIGIL_EADDRINUSE },
+    { EADDRNOTAVAIL, VIGIL_EADDR },
+    { EAFNOSUPPORT, VIGIL_EADDR },
+    { ENOTCONN, VIGIL_ENOTCONN },
+    { EACCES, VIGIL_EACCES },
+    { EPERM, VIGIL_EACCES },
+    { ENOENT, VIGIL_ENOENT },
+    { EEXIST, VIGIL_EEXIST },
+    { EBADF, VIGIL_EBADF },
+    { EINVAL, VIGIL_EINVAL },
+    { EPROTO, VIGIL_EPROTO },
+    { EOPNOTSUPP, VIGIL_ENOTSUP },
+    { ENOSYS, VIGIL_ENOTSUP },
+    { EIO, VIGIL_ESYS },
+    { ENOSPC, VIGIL_ESYS },
 };
 
 TEST(statuses)
@@ -250,7 +250,7 @@ static void others_handler(int signo)
 
 static void others_install(int signo)
 {
-    struct sigaction action = {.sa_handler = others_handler, .sa_flags = SA_NODEFER};
+    struct sigaction action = { .sa_handler = others_handler, .sa_flags = SA_NODEFER };
     (void)sigemptyset(&action.sa_mask); /* cannot fail */
     EQ_INT(0, sigaction(signo, &action, NULL), "another's handler");
 }
@@ -334,7 +334,7 @@ TEST(signal_pending_outlives_removal)
 
 TEST(signal_bad)
 {
-    static const int rows[] = {INT_MIN, -1, 0, SIGKILL, SIGSTOP, 65, INT_MAX};
+    static const int rows[] = { INT_MIN, -1, 0, SIGKILL, SIGSTOP, 65, INT_MAX };
     struct counted_sink sink;
     sink_init(&sink);
     for (size_t i = 0; i < VIGIL_COUNT(rows); i++)
@@ -564,7 +564,7 @@ static void sigpipe_block(void)
     CHILD_OK(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
 }
 
-static const vigil_iov three_bytes = {"abc", 3};
+static const vigil_iov three_bytes = { "abc", 3 };
 
 static void child_writes_default(void)
 {
@@ -612,7 +612,7 @@ static void child_writes_pending(void)
 
 static void child_writes_handled(void)
 {
-    struct sigaction action = {.sa_handler = others_handler};
+    struct sigaction action = { .sa_handler = others_handler };
     int before = atomic_load(&others_signals);
     CHILD_OK(sigaction(SIGPIPE, &action, NULL) == 0);
     CHILD_OK(HOST(writev, broken_pipe(), &three_bytes, 1) == VIGIL_ECONNRESET);
@@ -669,7 +669,7 @@ static void directory_make(void)
 
 static vigil_addr unix_address(const char *name)
 {
-    vigil_addr addr = {.family = VIGIL_FAMILY_UNIX};
+    vigil_addr addr = { .family = VIGIL_FAMILY_UNIX };
     addr.path_len = (uint8_t)snprintf(addr.path, sizeof addr.path, "%s/%s", directory, name);
     return addr;
 }
@@ -683,7 +683,7 @@ TEST(describe)
     vigil_fd listener = -1, fresh = -1;
     EQ_INT(0, HOST(socket, VIGIL_FAMILY_INET, &fresh), "a socket");
     EQ_INT(0, HOST(socket, VIGIL_FAMILY_INET, &listener), "a listener");
-    EQ_INT(0, HOST(bind, listener, &(vigil_addr){.family = VIGIL_FAMILY_INET}), "bound");
+    EQ_INT(0, HOST(bind, listener, &(vigil_addr){ .family = VIGIL_FAMILY_INET }), "bound");
     EQ_INT(0, HOST(listen, listener, 1), "listens");
     const struct {
         int fd;
@@ -691,17 +691,17 @@ TEST(describe)
         bool nonblocking;
         const char *name;
     } rows[] = {
-        {ends[0], VIGIL__FD_PIPE, true, "a pipe"},
-        {ends[1], VIGIL__FD_PIPE, true, "a pipe's other end"},
-        {pair[0], VIGIL__FD_SOCKET, false, "a connected socket"},
-        {fresh, VIGIL__FD_SOCKET, true, "a fresh socket"},
-        {listener, VIGIL__FD_LISTENER, true, "a listener"},
-        {slave, VIGIL__FD_TERMINAL, false, "a terminal"},
-        {master, VIGIL__FD_TERMINAL, false, "a terminal's master"},
-        {temporary_file(), VIGIL__FD_FILE, false, "a file"},
-        {open("/dev/null", O_RDWR), VIGIL__FD_OTHER, false, "/dev/null"},
-        {open("/", O_RDONLY | O_DIRECTORY), VIGIL__FD_OTHER, false, "a directory"},
-        {socket(AF_INET, SOCK_DGRAM, 0), VIGIL__FD_OTHER, false, "a datagram socket"},
+        { ends[0], VIGIL__FD_PIPE, true, "a pipe" },
+        { ends[1], VIGIL__FD_PIPE, true, "a pipe's other end" },
+        { pair[0], VIGIL__FD_SOCKET, false, "a connected socket" },
+        { fresh, VIGIL__FD_SOCKET, true, "a fresh socket" },
+        { listener, VIGIL__FD_LISTENER, true, "a listener" },
+        { slave, VIGIL__FD_TERMINAL, false, "a terminal" },
+        { master, VIGIL__FD_TERMINAL, false, "a terminal's master" },
+        { temporary_file(), VIGIL__FD_FILE, false, "a file" },
+        { open("/dev/null", O_RDWR), VIGIL__FD_OTHER, false, "/dev/null" },
+        { open("/", O_RDONLY | O_DIRECTORY), VIGIL__FD_OTHER, false, "a directory" },
+        { socket(AF_INET, SOCK_DGRAM, 0), VIGIL__FD_OTHER, false, "a datagram socket" },
     };
     for (size_t i = 0; i < VIGIL_COUNT(rows); i++) {
         struct vigil__fd_info info;
@@ -783,7 +783,7 @@ TEST(reopen_terminal)
     EQ_INT(0, memcmp("abc", got, 3), "the same terminal");
     EQ_INT(VIGIL_ENOTSUP, HOST(reopen, master), "a master would become another's");
     OK(!is_nonblocking(master), "and is as it was");
-    close_all((int[]){slave, shared, master}, 3);
+    close_all((int[]){ slave, shared, master }, 3);
 }
 
 TEST(reopen_not)
@@ -796,7 +796,7 @@ TEST(reopen_not)
     EQ_INT(0, HOST(close, reader), "that nobody reads");
     EQ_INT(0, socketpair(AF_UNIX, SOCK_STREAM, 0, pair), "a pair");
     int file = temporary_file(), null = open("/dev/null", O_RDWR);
-    const int fds[] = {pair[0], pair[1], writer, file, null};
+    const int fds[] = { pair[0], pair[1], writer, file, null };
     for (size_t i = 0; i < VIGIL_COUNT(fds); i++) {
         EQ_INT(VIGIL_ENOTSUP, HOST(reopen, fds[i]), "row %zu", i);
         OK(!is_nonblocking(fds[i]), "row %zu is as it was", i);
@@ -820,7 +820,7 @@ TEST(read_ends)
     EQ_INT(0, HOST(close, slave), "hang up");
     EQ_INT(3, HOST(read, master, got, sizeof got), "the last words arrive");
     EQ_INT(0, HOST(read, master, got, sizeof got), "and then the end");
-    close_all((int[]){ends[0], master}, 2);
+    close_all((int[]){ ends[0], master }, 2);
 }
 
 TEST(files)
@@ -828,7 +828,7 @@ TEST(files)
     int64_t size = -1;
     int ends[2], file = temporary_file();
     char got[4] = "";
-    vigil_iov pieces[] = {{"ab", 2}, {"", 0}, {"cde", 3}};
+    vigil_iov pieces[] = { { "ab", 2 }, { "", 0 }, { "cde", 3 } };
     EQ_INT(5, HOST(writev, file, pieces, 3), "in pieces");
     EQ_INT(0, HOST(file_size, file, &size), "size");
     EQ_INT(5, size, "size");
@@ -837,13 +837,13 @@ TEST(files)
     EQ_INT(0, HOST(pread, file, got, sizeof got, 5), "behind the end");
     EQ_INT(0, pipe(ends), "a pipe");
     EQ_INT(VIGIL_EBADF, HOST(file_size, ends[0], &size), "no regular file");
-    close_all((int[]){file, ends[0], ends[1]}, 3);
+    close_all((int[]){ file, ends[0], ends[1] }, 3);
     EQ_INT(VIGIL_EBADF, HOST(file_size, file, &size), "closed");
 }
 
 /* ---- sockets ------------------------------------------------------------------------------ */
 
-static const vigil_addr loopback = {.family = VIGIL_FAMILY_INET, .ip = {127, 0, 0, 1}};
+static const vigil_addr loopback = { .family = VIGIL_FAMILY_INET, .ip = { 127, 0, 0, 1 } };
 
 static int listener_open(vigil_addr *addr, int backlog)
 {
@@ -858,7 +858,7 @@ static int listener_open(vigil_addr *addr, int backlog)
 /* Waits until a connect of ours has been decided. */
 static int connect_result(int fd)
 {
-    struct pollfd waits = {.fd = fd, .events = POLLOUT};
+    struct pollfd waits = { .fd = fd, .events = POLLOUT };
     EQ_INT(1, poll(&waits, 1, 30000), "decided");
     return HOST(socket_error, fd);
 }
@@ -894,7 +894,7 @@ static void check_family(vigil_addr addr, const char *name)
     EQ_INT(VIGIL__EAGAIN, HOST(accept, listener, &none), "%s: nobody is there yet", name);
     int client = connected(&addr);
     int server = accept_one(listener);
-    const int fds[] = {listener, client, server};
+    const int fds[] = { listener, client, server };
     for (int i = 0; i < 3; i++)
         OK(is_nonblocking(fds[i]) && is_close_on_exec(fds[i]), "%s: flags of %d", name, i);
     EQ_INT(0, HOST(peer, client, &seen), "%s: peer", name);
@@ -902,9 +902,9 @@ static void check_family(vigil_addr addr, const char *name)
     EQ_INT(VIGIL__EAGAIN, HOST(recv, server, got, sizeof got), "%s: nothing yet", name);
     EQ_INT(3, HOST(sendv, client, &three_bytes, 1), "%s: send", name);
     EQ_INT(0, HOST(shutdown, client), "%s: shutdown", name);
-    EQ_INT(1, poll(&(struct pollfd){.fd = server, .events = POLLIN}, 1, 30000), "%s", name);
+    EQ_INT(1, poll(&(struct pollfd){ .fd = server, .events = POLLIN }, 1, 30000), "%s", name);
     EQ_INT(3, HOST(recv, server, got, sizeof got), "%s: receive", name);
-    EQ_INT(1, poll(&(struct pollfd){.fd = server, .events = POLLIN}, 1, 30000), "%s", name);
+    EQ_INT(1, poll(&(struct pollfd){ .fd = server, .events = POLLIN }, 1, 30000), "%s", name);
     EQ_INT(0, HOST(recv, server, got, sizeof got), "%s: the end", name);
     EQ_INT(0, HOST(socket_error, server), "%s: no error", name);
     close_all(fds, 3);
@@ -912,7 +912,7 @@ static void check_family(vigil_addr addr, const char *name)
 
 static bool has_ipv6(void)
 {
-    const vigil_addr addr = {.family = VIGIL_FAMILY_INET6, .ip = {[15] = 1}};
+    const vigil_addr addr = { .family = VIGIL_FAMILY_INET6, .ip = { [15] = 1 } };
     vigil_fd fd;
     if (HOST(socket, VIGIL_FAMILY_INET6, &fd) < 0)
         return false;
@@ -927,14 +927,14 @@ TEST(socket_families)
     vigil_addr path = unix_address("echo");
     check_family(loopback, "IPv4");
     if (has_ipv6())
-        check_family((vigil_addr){.family = VIGIL_FAMILY_INET6, .ip = {[15] = 1}}, "IPv6");
+        check_family((vigil_addr){ .family = VIGIL_FAMILY_INET6, .ip = { [15] = 1 } }, "IPv6");
     else
         printf("# no IPv6 here\n");
     check_family(path, "a path");
     EQ_INT(0, HOST(unlink, path.path), "its file");
     EQ_INT(0, rmdir(directory), "the directory");
 #ifdef __linux__
-    vigil_addr abstract = {.family = VIGIL_FAMILY_UNIX};
+    vigil_addr abstract = { .family = VIGIL_FAMILY_UNIX };
     abstract.path_len = (uint8_t)(1 + snprintf(abstract.path + 1, sizeof abstract.path - 1,
                                                "vigil-sys-%ld", (long)getpid()));
     check_family(abstract, "an abstract name");
@@ -949,7 +949,7 @@ TEST(socket_calls_never_block)
     int pair[2];
     char got[8];
     static const char block[65536];
-    const vigil_iov pieces[] = {{block, sizeof block}, {block, sizeof block}};
+    const vigil_iov pieces[] = { { block, sizeof block }, { block, sizeof block } };
     EQ_INT(0, socketpair(AF_UNIX, SOCK_STREAM, 0, pair), "a pair that blocks");
     EQ_INT(VIGIL__EAGAIN, HOST(recv, pair[0], got, sizeof got), "nothing there");
     size_t sent = 0;
@@ -968,7 +968,7 @@ TEST(connect_failures)
     directory_make();
     vigil_addr nobody = loopback, path = unix_address("full");
     vigil_fd fd = -1, first = -1, third = -1;
-    EQ_INT(VIGIL_EADDR, HOST(connect, 0, &(vigil_addr){.family = VIGIL_FAMILY_NONE}), "nowhere");
+    EQ_INT(VIGIL_EADDR, HOST(connect, 0, &(vigil_addr){ .family = VIGIL_FAMILY_NONE }), "nowhere");
     int listener = listener_open(&nobody, 1); /* for a port that is free then */
     EQ_INT(0, HOST(close, listener), "gone");
     EQ_INT(0, HOST(socket, VIGIL_FAMILY_INET, &fd), "a socket");
@@ -984,7 +984,7 @@ TEST(connect_failures)
     EQ_INT(VIGIL_EBUSY, HOST(connect, third, &path), "no room");
     EQ_INT(0, HOST(close, listener), "gone");
     EQ_INT(VIGIL_ECONNREFUSED, HOST(connect, third, &path), "a stale file");
-    close_all((int[]){first, third}, 2);
+    close_all((int[]){ first, third }, 2);
     EQ_INT(0, HOST(unlink, path.path), "its file");
     EQ_INT(0, rmdir(directory), "the directory");
 }
@@ -1020,7 +1020,7 @@ TEST(socket_options)
     EQ_INT(1, option_of(fd, SOL_SOCKET, SO_REUSEPORT), "REUSEPORT");
     EQ_INT(0, HOST(socket, VIGIL_FAMILY_UNIX, &local), "a Unix socket");
     EQ_INT(VIGIL_ENOTSUP, HOST(option, local, VIGIL__SO_NODELAY, 1), "not there");
-    close_all((int[]){fd, local}, 2);
+    close_all((int[]){ fd, local }, 2);
     EQ_INT(VIGIL_EBADF, HOST(option, fd, VIGIL__SO_NODELAY, 1), "closed");
     if (HOST(socket, VIGIL_FAMILY_INET6, &fd) == 0) {
         EQ_INT(0, HOST(option, fd, VIGIL__SO_V6ONLY, 1), "V6ONLY");
@@ -1040,9 +1040,9 @@ TEST(socket_reset)
     int server = accept_one(listener);
     EQ_INT(0, HOST(option, client, VIGIL__SO_RESET, 1), "RESET");
     EQ_INT(0, HOST(close, client), "close");
-    EQ_INT(1, poll(&(struct pollfd){.fd = server, .events = POLLIN}, 1, 30000), "it arrives");
+    EQ_INT(1, poll(&(struct pollfd){ .fd = server, .events = POLLIN }, 1, 30000), "it arrives");
     EQ_INT(VIGIL_ECONNRESET, HOST(recv, server, &got, 1), "a reset, not an end");
-    close_all((int[]){listener, server}, 2);
+    close_all((int[]){ listener, server }, 2);
 }
 
 /* ---- names, clock, memory ----------------------------------------------------------------- */
@@ -1051,7 +1051,7 @@ TEST(paths)
 {
     directory_make();
     vigil_addr path = unix_address("socket"), other = unix_address("other");
-    uint64_t first[2] = {0}, again[2] = {0};
+    uint64_t first[2] = { 0 }, again[2] = { 0 };
     struct stat found;
     EQ_INT(VIGIL_ENOENT, HOST(path_identity, path.path, first), "missing");
     EQ_INT(VIGIL_ENOENT, HOST(unlink, path.path), "missing");
@@ -1072,7 +1072,7 @@ TEST(paths)
     EQ_INT(0, HOST(unlink, other.path), "unlink");
     EQ_INT(0, HOST(unlink, path.path), "unlink");
     EQ_INT(0, rmdir(directory), "the directory");
-    close_all((int[]){listener, second}, 2);
+    close_all((int[]){ listener, second }, 2);
 }
 
 TEST(clock_and_memory)
