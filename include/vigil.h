@@ -440,7 +440,7 @@ VIGIL_API int vigil_resolve(const char *where, vigil_addr *out, int max);
  *            bytes held and still wanting closes the connection with VIGIL_ELIMIT.
  * `eof` comes once, after every earlier byte was offered: never while blocked or paused; when
  * wanting, at once, the rest readable by vigil_conn_held() and then dropped and counted.
- * After vigil_finish() or vigil_abort() the answer of `data` is ignored. */
+ * An answer above n counts as n.  After vigil_finish() or vigil_abort() it is ignored. */
 typedef struct vigil_conn_ops {
     /* It is connected (accepted, or vigil_connect() succeeded, or adopted). */
     void (*open)(vigil_loop *loop, vigil_conn conn, void *ctx);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * adopt.c -- connections made of descriptors that others have too: sockets, pipes, terminals, files.
+ * adopt.c -- connections made of descriptors that others have: sockets, pipes, terminals, files.
  */
 #include <stdio.h>
 #include <termios.h>
