@@ -564,7 +564,8 @@ VIGIL_API int vigil_send_file(vigil_loop *loop, vigil_conn conn, vigil_fd file, 
 /* All input of `from`, held first, goes to `to` by reference; `to`'s pressure pauses `from`;
  * `from`'s end of input ends `to`; `from`'s error aborts `to`; `to` gone aborts `from`.
  * from == to is an echo; two calls, crosswise, are a proxy with half-close.  `data` and `eof` of
- * `from` are not called.  0, VIGIL_ESTALE, VIGIL_EBUSY (already coupled), VIGIL_ETHREAD. */
+ * `from` are not called.  0, VIGIL_ESTALE, VIGIL_EBUSY (already coupled), VIGIL_ECLOSED (`to` has
+ * ended), VIGIL_ETHREAD. */
 VIGIL_API int vigil_couple(vigil_loop *loop, vigil_conn from, vigil_conn to);
 
 /* Stops reading, and starts again (with one `data` call if anything is held). */

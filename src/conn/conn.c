@@ -155,7 +155,8 @@ int vigil__conn_socket(vigil_loop *loop, struct vigil__conn *c, vigil_fd fd)
 
 void vigil__conn_undo(vigil_loop *loop, struct vigil__conn *c)
 {
-    c->fd_in = VIGIL_FD_NONE; /* they stay whose they were */
+    vigil__conn_close(loop, c, VIGIL_ECANCELED); /* a ctx function may have sent or coupled */
+    c->fd_in = VIGIL_FD_NONE;                    /* they stay whose they were */
     c->fd_out = VIGIL_FD_NONE;
     conn_free(loop, c, false);
 }
@@ -174,8 +175,9 @@ void vigil__conn_todo(vigil_loop *loop, struct vigil__conn *c, unsigned todo)
 static void conn_open(vigil_loop *loop, struct vigil__conn *c)
 {
     c->opened = true;
-    c->opened_at = loop->now;
-    c->moved_at = loop->now;
+    c->opened_at = vigil__loop_clock(loop); /* now its time begins, however long this turn takes */
+    c->moved_at = c->opened_at;
+    c->sent_at = c->opened_at;
     vigil__deadline_arm(loop, c);
     if (c->ops->open != NULL) {
         c->ops->open(loop, vigil__conn_handle(c), c->ctx);
@@ -184,6 +186,10 @@ static void conn_open(vigil_loop *loop, struct vigil__conn *c)
     c->drain = c->drain || loop->draining;
     if (c->closing)
         return;
+    if (c->writable_due && !c->cut && !c->memory_wait) { /* there was memory before it opened */
+        c->writable_due = false;
+        vigil__conn_todo(loop, c, VIGIL__TODO_WRITABLE);
+    }
     vigil__output_later(loop, c);
     vigil__input_update(loop, c);
     vigil__conn_settle(loop, c);
@@ -251,6 +257,7 @@ static void conns_work(vigil_loop *loop)
 static void conns_record(vigil_loop *loop, struct vigil__record *record)
 {
     unsigned kind = vigil__key_kind(record->key);
+    vigil__conns(loop)->records++;
     if (kind >= VIGIL__OWNER_LISTENER) {
         vigil__listener_record(loop, record);
         return;
@@ -273,6 +280,14 @@ static void conns_record(vigil_loop *loop, struct vigil__record *record)
 }
 
 /* ---- ending ---- */
+
+void vigil__conn_linger(vigil_loop *loop, struct vigil__conn *c)
+{
+    if (!c->finishing || !c->out_done || c->eof_told)
+        return;
+    c->linger_due = vigil__time_add(vigil__loop_clock(loop), c->limits->value.linger_ns);
+    vigil__deadline_arm(loop, c);
+}
 
 void vigil__conn_settle(vigil_loop *loop, struct vigil__conn *c)
 {
@@ -364,8 +379,9 @@ static void conn_release(vigil_loop *loop, struct vigil__conn *c)
         vigil__port_close(loop, c->port_out);
     if (c->port_in != NULL && !forked)
         vigil__port_close(loop, c->port_in);
-    if (c->reset && c->socket_in && !forked)
-        (void)loop->host->option(loop->host->self, c->fd_in, VIGIL__SO_RESET,
+    vigil_fd socket = c->socket_in ? c->fd_in : c->socket_out ? c->fd_out : VIGIL_FD_NONE;
+    if (c->reset && socket != VIGIL_FD_NONE && !forked)
+        (void)loop->host->option(loop->host->self, socket, VIGIL__SO_RESET,
                                  1); /* else it is an ordinary close */
     if (c->fd_out != VIGIL_FD_NONE && c->fd_out != c->fd_in)
         vigil__fd_close(loop, c->fd_out);

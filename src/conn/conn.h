@@ -138,7 +138,6 @@ struct vigil__listener {
     bool paused, resting, drain;
     bool given;     /* the socket came from the caller: options cannot be set on it */
     vigil_fd spare; /* for shedding */
-    vigil_ns rest_due;
     struct vigil__link all;
     uint64_t identity[2]; /* of a Unix socket's file; path says where */
     char path[sizeof(((vigil_addr *)0)->path)];
@@ -156,6 +155,8 @@ struct vigil__conns {
     struct vigil__link memory; /* who waits for memory, first come first served */
     vigil_ns memory_due;       /* when to look again */
     uint32_t holders;          /* connections with output */
+    vigil_ns heard, hearing;   /* who spoke before `heard` was listened to; before `hearing` soon */
+    uint32_t records, waits;   /* records since the last wait, waits since `hearing` */
     bool flushing;
     bool fd_closed;       /* since listeners that rest were last told */
     bool listeners_drain; /* some listener has to take the last who wait */
@@ -205,6 +206,8 @@ void vigil__conn_todo(vigil_loop *loop, struct vigil__conn *c, unsigned todo);
 void vigil__conn_close(vigil_loop *loop, struct vigil__conn *c, int why);
 /* The same, with a reset to the peer. */
 void vigil__conn_reset(vigil_loop *loop, struct vigil__conn *c, int why);
+/* For its peer's end it waits only so long from now, once both our side and our interest ended. */
+void vigil__conn_linger(vigil_loop *loop, struct vigil__conn *c);
 /* Closes it when both sides have ended. */
 void vigil__conn_settle(vigil_loop *loop, struct vigil__conn *c);
 /* Closes a descriptor, and tells listeners that rest. */
@@ -217,6 +220,8 @@ void vigil__input_record(vigil_loop *loop, struct vigil__conn *c, struct vigil__
 void vigil__input_update(vigil_loop *loop, struct vigil__conn *c);
 void vigil__input_offer(vigil_loop *loop, struct vigil__conn *c);
 void vigil__input_eof(vigil_loop *loop, struct vigil__conn *c);
+/* Throws input away from now on: that is the end of it for who is coupled. */
+void vigil__input_finish(vigil_loop *loop, struct vigil__conn *c);
 /* Drops what is held, and counts it. */
 void vigil__input_drop(vigil_loop *loop, struct vigil__conn *c);
 /* Its input waits no more for another's output. */

@@ -220,13 +220,12 @@ static int adopt_sides(vigil_loop *loop, struct vigil__conn *c, vigil_fd in, vig
     return 0;
 }
 
-/* Whether another connection of this loop has the descriptor already. */
+/* Whether this loop has the descriptor already: in a connection, a listener, or a watch. */
 static bool adopted_already(const vigil_loop *loop, vigil_fd fd)
 {
-    const struct vigil__conns *conns = vigil__conns(loop);
-    for (const struct vigil__link *at = conns->all.next; at != &conns->all; at = at->next) {
-        const struct vigil__conn *c = VIGIL_OWNER(at, const struct vigil__conn, all);
-        if (fd != VIGIL_FD_NONE && (c->fd_in == fd || c->fd_out == fd))
+    for (uint32_t i = 0; i < vigil__slab_slots(&loop->ports); i++) {
+        const struct vigil__port *port = vigil__port_at(loop, i);
+        if (fd != VIGIL_FD_NONE && vigil__slot_taken(&port->slot) && port->fd == fd)
             return true;
     }
     return false;

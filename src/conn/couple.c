@@ -21,8 +21,8 @@ int vigil_couple(vigil_loop *loop, vigil_conn from, vigil_conn to)
     target->couple_from = from;
     vigil__input_unblock(loop, source); /* from now on only `to` holds it up */
     vigil__conn_todo(loop, source, VIGIL__TODO_OFFER | VIGIL__TODO_READ);
-    if (source->eof_seen && source->eof_told)
-        return vigil_end(loop, to);
+    if (source->eof_told || source->finishing)
+        return vigil_end(loop, to); /* nothing comes any more */
     return 0;
 }
 
@@ -79,7 +79,7 @@ void vigil__couple_closed(vigil_loop *loop, struct vigil__conn *c)
     }
     if (from != NULL && from != c) {
         from->couple_to = (vigil_conn){ 0 };
-        if (c->why != VIGIL_OK || !from->eof_told)
+        if (c->why != VIGIL_OK || (!from->eof_told && !from->finishing))
             vigil__conn_reset(loop, from, VIGIL_ECANCELED);
     }
 }

@@ -189,14 +189,16 @@ static void dump_conn(vigil_loop *loop, struct vigil__conn *c, vigil_text_fn *wr
     if (c->socket_in)
         line_address(&line, loop, c->fd_in, loop->host->peer);
     else
-        line_number(&line, "of descriptor ", (uint64_t)c->fd_in);
+        line_number(&line, "of descriptor ",
+                    (uint64_t)(c->fd_in != VIGIL_FD_NONE ? c->fd_in : c->fd_out));
     line_text(&line, ": waits for ");
     line_text(&line, conn_waiting_for(c));
     line_number(&line, ", queued ", c->queued);
     line_number(&line, " B, held ", c->held_len);
     line_number(&line, " B, in ", c->bytes_in);
     line_number(&line, " B, out ", c->bytes_out);
-    line_number(&line, " B, last byte ", (uint64_t)(loop->now - c->moved_at) / 1000000);
+    line_number(&line, " B, last byte ",
+                (uint64_t)(vigil__loop_clock(loop) - c->moved_at) / 1000000);
     line_text(&line, " ms ago\n");
     write(arg, line.text, line.len);
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 
 static void input_after(vigil_loop *loop, struct vigil__conn *c);
+static void input_drained(vigil_loop *loop, struct vigil__conn *c);
 
 static bool input_waits(const struct vigil__conn *c)
 {
@@ -48,12 +49,15 @@ void vigil__input_update(vigil_loop *loop, struct vigil__conn *c)
     if (c->closing)
         return;
     struct vigil__op *op = &c->op_in;
-    if (!c->finishing && c->held_len >= c->limits->value.in_max && input_wanted(c)) {
+    if (!c->finishing && c->couple_to.v == 0 && c->held_len >= c->limits->value.in_max &&
+        input_wanted(c)) {
         vigil__conn_close(loop, c, VIGIL_ELIMIT); /* the limit was lowered to below what is held */
         return;
     }
     if (!input_wanted(c)) {
         (void)vigil__op_cancel(loop, op); /* looked at again with its last record */
+        if (c->drain && c->opened && c->eof_told)
+            input_drained(loop, c);
         return;
     }
     struct vigil__op shape = *op;
@@ -231,8 +235,7 @@ void vigil__input_record(vigil_loop *loop, struct vigil__conn *c, struct vigil__
         input_end(loop, c);
         break;
     case VIGIL__EAGAIN:
-        /* The drain has read what was there.  It cannot fail: the connection is here. */
-        (void)vigil_finish(loop, vigil__conn_handle(c));
+        input_drained(loop, c);
         break;
     case VIGIL_ENOBUFS:
     case VIGIL_ENOMEM:
@@ -297,7 +300,9 @@ void vigil__input_offer(vigil_loop *loop, struct vigil__conn *c)
         return;
     }
     struct vigil__conns *conns = vigil__conns(loop);
+    const vigil_conn_ops *ops = c->ops;
     bool offered = false;
+    c->todo &= (uint8_t)~VIGIL__TODO_OFFER; /* this is it: nobody is offered the same twice */
     while (c->held_len > 0 && !input_waits(c) && !c->finishing && !c->closing &&
            c->couple_to.v == 0) {
         size_t used = input_call(loop, c);
@@ -309,8 +314,9 @@ void vigil__input_offer(vigil_loop *loop, struct vigil__conn *c)
             held_consume(loop, c, used);
         if (c->held_len > 0 && cut && !c->paused)
             input_block(loop, c);
-        if (used == 0 || loop->closing)
+        if ((used == 0 && c->ops == ops) || loop->closing)
             break;
+        ops = c->ops;                      /* new ones are offered what the old ones left */
         vigil__callback_ran(loop, "data"); /* output leaves before the next call */
         offered = false;
     }
@@ -367,6 +373,34 @@ void vigil__input_eof(vigil_loop *loop, struct vigil__conn *c)
         return;
     vigil__input_drop(loop, c); /* what nobody wanted to wait for */
     if (c->drain)
-        (void)vigil_finish(loop, vigil__conn_handle(c)); /* likewise */
+        input_drained(loop, c);
     vigil__conn_settle(loop, c);
+}
+
+void vigil__input_finish(vigil_loop *loop, struct vigil__conn *c)
+{
+    if (c->finishing)
+        return;
+    c->finishing = true;
+    c->paused = false;
+    vigil__input_unblock(loop, c);
+    if (!c->in_data)
+        vigil__input_drop(loop, c);
+    if (c->eof_seen)
+        c->eof_told = true; /* nobody listens any more */
+    if (c->couple_to.v != 0)
+        (void)vigil_end(loop, c->couple_to); /* nothing more comes for it; gone is ended too */
+    vigil__conn_linger(loop, c);
+    vigil__conn_todo(loop, c, VIGIL__TODO_READ);
+    vigil__output_later(loop, c); /* settles it, if both sides have ended */
+}
+
+/* The drain has read what was there.  Who feeds it by coupling may still have something for it, and
+ * ends it when that is drained too. */
+static void input_drained(vigil_loop *loop, struct vigil__conn *c)
+{
+    const struct vigil__conn *from = vigil__conn_find(loop, c->couple_from);
+    vigil__input_finish(loop, c);
+    if (from == NULL || from->finishing)
+        (void)vigil_end(loop, vigil__conn_handle(c)); /* it is here: cannot fail */
 }

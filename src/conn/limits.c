@@ -118,12 +118,11 @@ void vigil__deadline_arm(vigil_loop *loop, struct vigil__conn *c)
     VIGIL_ASSERT(moved); /* every connection stands in the heap: a move takes no memory */
 }
 
-static void conn_expired(vigil_loop *loop, struct vigil__conn *c)
+static void conn_expired(vigil_loop *loop, struct vigil__conn *c, vigil_ns now)
 {
     const vigil_limits *v = &c->limits->value;
     if (c->connecting != NULL) {
-        if (c->connecting->retry_due <= loop->now &&
-            vigil__time_add(c->opened_at, v->connect_ns) > loop->now) {
+        if (c->connecting->retry_due <= now && vigil__time_add(c->opened_at, v->connect_ns) > now) {
             vigil__connect_work(loop, c);
             return;
         }
@@ -134,29 +133,46 @@ static void conn_expired(vigil_loop *loop, struct vigil__conn *c)
     (stalled ? vigil__conn_reset : vigil__conn_close)(loop, c, VIGIL_ETIMEDOUT);
 }
 
-static void conn_look(vigil_loop *loop, struct vigil__conn *c)
+static void conn_look(vigil_loop *loop, struct vigil__conn *c, vigil_ns now)
 {
     struct vigil__heap *heap = &vigil__conns(loop)->deadlines;
     vigil_ns due = c->closing ? VIGIL_FOREVER : conn_due(c);
-    bool late = due <= loop->now;
+    bool late = due <= now;
     bool moved = vigil__heap_set(heap, c->slot.index * 2, late ? VIGIL_FOREVER : due);
     VIGIL_ASSERT(moved);
     if (!late)
         return;
-    conn_expired(loop, c);
+    conn_expired(loop, c, now);
     if (!c->closing)
         vigil__deadline_arm(loop, c);
+}
+
+/* Until when everybody who had something to say has been heard.  The clock of this turn is no such
+ * time: bytes may have come since the wait, while callbacks or a stopped process took their time.
+ * That of the turn before is, unless a wait was full: then the next ones tell of the others. */
+static vigil_ns deadlines_heard(vigil_loop *loop)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    bool full = conns->records + loop->watches >= VIGIL__RECORDS_MAX; /* it may have been */
+    conns->records = 0;
+    conns->waits++;
+    if (!full || (uint64_t)conns->waits * VIGIL__RECORDS_MAX >= loop->ports.live) {
+        conns->heard = conns->hearing;
+        conns->hearing = loop->now;
+        conns->waits = 0;
+    }
+    return conns->heard;
 }
 
 void vigil__deadlines_run(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
-    while (vigil__heap_due(&conns->deadlines) <= loop->now) {
+    vigil_ns now = deadlines_heard(loop);
+    while (vigil__heap_due(&conns->deadlines) <= now) {
         uint32_t owner = conns->deadlines.entries[0].owner;
         if ((owner & 1) == 0) {
-            conn_look(loop, vigil__slab_at(&conns->conns, owner / 2));
+            conn_look(loop, vigil__slab_at(&conns->conns, owner / 2), now);
         } else {
-            vigil__heap_remove(&conns->deadlines, owner);
             vigil__listener_rested(loop, vigil__slab_at(&conns->listeners, owner / 2));
         }
     }

@@ -44,7 +44,10 @@ static int listener_new(vigil_loop *loop, const vigil_listen_options *options,
     if (status != 0)
         return status;
     struct vigil__listener *l = vigil__slab_take(&conns->listeners);
-    if (l == NULL) {
+    /* It stands in the heap from the start: to rest for want of memory must not take any. */
+    if (l == NULL || !vigil__heap_set(&conns->deadlines, l->slot.index * 2 + 1, VIGIL_FOREVER)) {
+        if (l != NULL)
+            vigil__slab_give(&conns->listeners, l);
         vigil__limits_drop(loop, limits);
         return VIGIL_ENOMEM;
     }
@@ -114,7 +117,9 @@ int vigil_listen_fd(vigil_loop *loop, vigil_fd fd, const vigil_listen_options *o
                     vigil_listener *out)
 {
     struct vigil__fd_info info;
-    int status = loop->host->describe(loop->host->self, fd, &info);
+    int status = vigil__loop_check(loop);
+    if (status == 0)
+        status = loop->host->describe(loop->host->self, fd, &info);
     if (status == 0 && info.kind != VIGIL__FD_LISTENER)
         status = VIGIL_EINVAL;
     struct vigil__listener *l;
@@ -279,7 +284,7 @@ static void listener_update(vigil_loop *loop, struct vigil__listener *l)
     if (!vigil__slot_taken(&l->slot))
         return; /* a callback closed it */
     if (l->drain) {
-        vigil__conns(loop)->listeners_drain = !l->resting;
+        vigil__conns(loop)->listeners_drain |= !l->resting;
         return;
     }
     uint32_t max = l->options.max_conns;
@@ -304,24 +309,29 @@ static void listener_update(vigil_loop *loop, struct vigil__listener *l)
     }
 }
 
+/* When vigil__listener_rested() is called at the latest. */
+static void listener_wake_at(vigil_loop *loop, struct vigil__listener *l, vigil_ns due)
+{
+    bool moved = vigil__heap_set(&vigil__conns(loop)->deadlines, l->slot.index * 2 + 1, due);
+    VIGIL_ASSERT(moved); /* every listener stands in the heap: a move takes no memory */
+}
+
 static void listener_rest(vigil_loop *loop, struct vigil__listener *l)
 {
     if (l->resting)
         return;
     vigil__count(&loop->stats.accept_rests, 1);
     l->resting = true;
-    l->rest_due = vigil__time_add(loop->now, rest_ns);
-    /* Without memory for the entry, the next descriptor that closes ends the rest. */
-    (void)vigil__heap_set(&vigil__conns(loop)->deadlines, l->slot.index * 2 + 1, l->rest_due);
+    listener_wake_at(loop, l, vigil__time_add(loop->now, rest_ns));
     listener_update(loop, l);
 }
 
 void vigil__listener_rested(vigil_loop *loop, struct vigil__listener *l)
 {
-    if (!vigil__slot_taken(&l->slot) || !l->resting)
-        return;
+    listener_wake_at(loop, l, VIGIL_FOREVER);
+    if (!l->resting)
+        return; /* a drain ended it */
     l->resting = false;
-    vigil__heap_remove(&vigil__conns(loop)->deadlines, l->slot.index * 2 + 1);
     listener_spare(loop, l);
     listener_update(loop, l);
 }
@@ -516,10 +526,12 @@ void vigil__listeners_drain(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     conns->listeners_drain = false;
-    for (struct vigil__link *at = conns->all_listeners.next, *next; at != &conns->all_listeners;
-         at = next) {
-        next = at->next;
-        struct vigil__listener *l = VIGIL_OWNER(at, struct vigil__listener, all);
+    struct vigil__link listeners; /* a snapshot: a callback may close any of them */
+    vigil__list_move(&listeners, &conns->all_listeners);
+    while (!vigil__list_empty(&listeners)) {
+        struct vigil__listener *l = VIGIL_OWNER(listeners.next, struct vigil__listener, all);
+        vigil__list_remove(&l->all);
+        vigil__list_append(&conns->all_listeners, &l->all);
         bool drained = true;
         for (int i = 0; i < l->count; i++)
             drained = drain_socket(loop, l, &l->sockets[i]) && drained;

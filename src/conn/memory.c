@@ -78,7 +78,7 @@ static void wake_one(vigil_loop *loop, struct vigil__conn *c)
     c->memory_wait = false;
     vigil__conn_todo(loop, c, VIGIL__TODO_OFFER | VIGIL__TODO_READ);
     vigil__output_later(loop, c);
-    if (c->writable_due) {
+    if (c->writable_due && c->opened) { /* else when it has opened */
         c->writable_due = false;
         vigil__conn_todo(loop, c, VIGIL__TODO_WRITABLE);
     }

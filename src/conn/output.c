@@ -19,6 +19,7 @@ enum {
 };
 
 static struct vigil__piece *piece_append(vigil_loop *loop, struct vigil__conn *c);
+static void piece_free(vigil_loop *loop, struct vigil__piece *piece);
 static void piece_end(vigil_loop *loop, struct vigil__piece *piece);
 static void output_sent(vigil_loop *loop, struct vigil__conn *c, size_t n);
 
@@ -116,6 +117,14 @@ static size_t copy_to_tail(struct vigil__conn *c, const uint8_t *p, size_t n)
     return fit;
 }
 
+/* Gives back what was taken for nothing.  That is no sign of memory for those who wait for some. */
+static void buf_untake(vigil_loop *loop, struct vigil__buf *buf)
+{
+    bool returned = loop->pool.returned;
+    vigil__buf_drop(&loop->pool, buf);
+    loop->pool.returned = returned;
+}
+
 /* Copies `n` bytes to the end of the queue; answers how many, less when memory is short. */
 static size_t output_copy(vigil_loop *loop, struct vigil__conn *c, const uint8_t *p, size_t n)
 {
@@ -127,7 +136,7 @@ static size_t output_copy(vigil_loop *loop, struct vigil__conn *c, const uint8_t
         struct vigil__piece *piece = buf != NULL ? piece_append(loop, c) : NULL;
         if (piece == NULL) {
             if (buf != NULL)
-                vigil__buf_drop(&loop->pool, buf);
+                buf_untake(loop, buf);
             break;
         }
         piece->buf = buf;
@@ -152,7 +161,8 @@ static void output_uncopy(vigil_loop *loop, struct vigil__conn *c, struct vigil_
     c->tail = tail;
     while (extra != NULL) {
         struct vigil__piece *next = extra->next;
-        piece_end(loop, extra);
+        buf_untake(loop, extra->buf);
+        piece_free(loop, extra);
         extra = next;
     }
     queued_take(loop, c, n);
@@ -450,14 +460,12 @@ static void output_end(vigil_loop *loop, struct vigil__conn *c)
         c->fd_out = VIGIL_FD_NONE;
     }
     c->out_done = true;
-    if (c->finishing && !c->eof_told) {
-        if (!c->socket_in) { /* nothing to linger for: no reset can destroy what was written */
-            vigil__conn_close(loop, c, VIGIL_OK);
-            return;
-        }
-        c->linger_due = vigil__time_add(loop->now, c->limits->value.linger_ns);
-        vigil__deadline_arm(loop, c);
+    if (c->finishing && !c->eof_told && !c->socket_in) {
+        /* Nothing to linger for: no reset can destroy what was written. */
+        vigil__conn_close(loop, c, VIGIL_OK);
+        return;
     }
+    vigil__conn_linger(loop, c);
     vigil__conn_settle(loop, c);
 }
 
@@ -485,8 +493,10 @@ static int output_start(vigil_loop *loop, struct vigil__conn *c, struct vigil__r
         output_fill(loop, c);
         status = vigil__op_start(loop, &c->op_out, record);
     }
-    if (status == 0)
-        vigil__deadline_arm(loop, c); /* the peer is slow: look at its stall in time */
+    if (status == 0) { /* the peer is slow: from now on its stall counts */
+        c->sent_at = vigil__loop_clock(loop);
+        vigil__deadline_arm(loop, c);
+    }
     return status;
 }
 
@@ -505,6 +515,8 @@ void vigil__output_flush(vigil_loop *loop, struct vigil__conn *c)
         return;
     for (int i = 0; i < SENDS_MAX && !c->op_out.active && !c->closing; i++) {
         output_skip_empty(loop, c);
+        if (c->closing)
+            return; /* a `done` in there aborted it */
         if (c->head == NULL) {
             if (c->end_asked && !c->out_done)
                 output_end(loop, c);
@@ -540,7 +552,9 @@ void vigil__output_record(vigil_loop *loop, struct vigil__conn *c, struct vigil_
 static void output_sent(vigil_loop *loop, struct vigil__conn *c, size_t n)
 {
     c->bytes_out += n;
-    c->moved_at = loop->now;
+    /* An answer that took long to make gives the peer its whole time all the same. */
+    bool idle_limit = c->limits->value.idle_ns != VIGIL_FOREVER;
+    c->moved_at = idle_limit ? vigil__loop_clock(loop) : loop->now;
     c->sent_at = loop->now;
     vigil__count(&loop->stats.bytes_out, n);
     vigil__count(&loop->stats.sends, 1);
@@ -592,23 +606,7 @@ int vigil_finish(vigil_loop *loop, vigil_conn conn)
         status = vigil__conn_get(loop, conn, &c);
     if (status != 0)
         return status;
-    if (c->finishing)
-        return 0;
-    c->finishing = true;
-    c->paused = false;
-    vigil__input_unblock(loop, c);
-    if (!c->in_data)
-        vigil__input_drop(loop, c);
-    if (c->eof_seen)
-        c->eof_told = true; /* nobody listens any more */
-    if (c->couple_to.v != 0)
-        (void)vigil_end(loop, c->couple_to); /* nothing more comes for it; gone is ended too */
-    if (c->out_done && !c->eof_told) {
-        c->linger_due = vigil__time_add(loop->now, c->limits->value.linger_ns);
-        vigil__deadline_arm(loop, c);
-    }
-    vigil__conn_todo(loop, c, VIGIL__TODO_READ);
-    vigil__output_later(loop, c); /* settles it, if both sides have ended */
+    vigil__input_finish(loop, c);
     return 0;
 }
 

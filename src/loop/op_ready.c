@@ -203,6 +203,7 @@ static bool accept_goes_on(int status)
     case VIGIL_EACCES:
     case VIGIL_ETIMEDOUT:
     case VIGIL_ECONNREFUSED:
+    case VIGIL_ENOTSUP:
         return true;
     default:
         return false;

@@ -434,6 +434,11 @@ CONFORM(the_master_of_a_terminal_sees_its_other_side_end)
 
 /* ---- refusals ---- */
 
+static void watch_nothing(vigil_loop *loop, vigil_watch watch, unsigned events, void *arg)
+{
+    (void)loop, (void)watch, (void)events, (void)arg;
+}
+
 CONFORM(what_cannot_be_adopted_stays_the_caller_s)
 {
     struct rig rig;
@@ -455,6 +460,10 @@ CONFORM(what_cannot_be_adopted_stays_the_caller_s)
     EQ_INT(VIGIL_EEXIST, rig_adopt(&rig, pair[0], pair[0], NULL));
     EQ_INT(VIGIL_EEXIST, rig_adopt(&rig, pipes[0], pair[0], NULL));
     EQ_INT(VIGIL_EEXIST, rig_adopt(&rig, pair[0], pipes[1], NULL));
+    vigil_watch watch;
+    EQ_INT(0, vigil_on_ready(rig.loop, pipes[0], VIGIL_IN, watch_nothing, NULL, &watch));
+    EQ_INT(VIGIL_EEXIST, rig_adopt(&rig, pipes[0], pipes[1], NULL)); /* somebody watches it */
+    EQ_INT(0, vigil_watch_cancel(rig.loop, watch));
     rig_settle(&rig);
     EQ_STR("open", rig_take_log(&rig));
     EQ_INT(0, vigil_loop_drain(rig.loop, VIGIL_S(20)));
