@@ -62,6 +62,13 @@ int main(int argc, char **argv)
 {
     static const vigil_conn_ops ops = { .data = echo };
     const vigil_listen_options options = { .ops = &ops };
+    const char *where = argc > 1 ? argv[1] : "tcp://localhost:10000";
+    vigil_addr address;
+    if (argc > 2 || vigil_addr_parse(&address, where) == VIGIL_EADDR) { /* a name is well */
+        fputs("usage: foreign_fd [WHERE], an address like tcp://localhost:10000 or unix:/path\n",
+              stderr);
+        return 2;
+    }
     const struct itimerspec second = { { 1, 0 }, { 1, 0 } };
     int clock_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     if (clock_fd < 0 || timerfd_settime(clock_fd, 0, &second, NULL) != 0) {
@@ -71,7 +78,7 @@ int main(int argc, char **argv)
     vigil_loop *loop = NULL;
     int err = vigil_loop_open(&loop, NULL);
     if (err == 0)
-        err = vigil_listen(loop, argc > 1 ? argv[1] : "tcp://localhost:10000", &options, NULL);
+        err = vigil_listen(loop, where, &options, NULL);
     if (err == 0)
         err = vigil_on_ready(loop, clock_fd, VIGIL_IN, tick, &clock_fd, NULL);
     if (err == 0)

@@ -46,6 +46,12 @@ int main(int argc, char **argv)
     static const vigil_conn_ops ops = { .data = on_data, .close = on_close };
     const vigil_listen_options options = { .ops = &ops, .limits = { .in_max = 64 * 1024 } };
     const char *where = argc > 1 ? argv[1] : "tcp://localhost:10000";
+    vigil_addr address;
+    if (argc > 2 || vigil_addr_parse(&address, where) == VIGIL_EADDR) { /* a name is well */
+        fputs("usage: lines [WHERE], an address like tcp://localhost:10000 or unix:/path\n",
+              stderr);
+        return 2;
+    }
     vigil_loop *loop = NULL;
     int err = vigil_loop_open(&loop, &(vigil_loop_options){ .stop_on_signals = true });
     if (err == 0)

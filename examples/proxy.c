@@ -33,8 +33,15 @@ int main(int argc, char **argv)
     static const vigil_conn_ops ops = { .open = on_open };
     static char default_server[] = "tcp://localhost:10000";
     const char *where = argc > 1 ? argv[1] : "tcp://localhost:10001";
-    const vigil_listen_options options = { .ops = &ops,
-                                           .user = argc > 2 ? argv[2] : default_server };
+    char *server = argc > 2 ? argv[2] : default_server;
+    const vigil_listen_options options = { .ops = &ops, .user = server };
+    vigil_addr address;
+    if (argc > 3 || vigil_addr_parse(&address, where) == VIGIL_EADDR ||
+        vigil_addr_parse(&address, server) == VIGIL_EADDR) { /* a name is well */
+        fputs("usage: proxy [WHERE [SERVER]], addresses like tcp://localhost:10000 or unix:/path\n",
+              stderr);
+        return 2;
+    }
     vigil_loop *loop = NULL;
     int err = vigil_loop_open(&loop, &(vigil_loop_options){ .stop_on_signals = true });
     if (err == 0)

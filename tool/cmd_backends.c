@@ -12,12 +12,16 @@
 #include "commands.h"
 #include "vigil.h"
 
+#define EVENTS_MAX 32 /* "RDHUP,PRI,HUP,ERR" and some */
+#define ROW_FORMAT "%c %-8s %-5s %-8s %-4s %-5s %-17s %s%s\n"
+
 static int backends_run(const struct args *args);
 static int none_chosen(const char *command, int err);
 static void row(const char *name, const char *chosen);
-static bool has_edge(const char *name);
+static unsigned caps_of(const char *name);
 static bool can_embed(const char *name);
-static const char *yes_or_no(bool yes);
+static const char *told(unsigned caps, bool yes);
+static void events_write(char out[EVENTS_MAX], unsigned caps);
 
 static const struct args_option options[] = { { .name = NULL } };
 
@@ -28,9 +32,11 @@ const struct args_command command_backends = {
     .examples = "  vigil backends\n"
                 "  VIGIL_BACKEND=poll vigil backends\n",
     .notes = "One line for each way to wait that is built in, best first: whether it works here,\n"
-             "found by trying it; edge: it can report changes instead of states; embed: its\n"
-             "loops can stand inside a foreign loop.  The star marks the one that is taken when\n"
-             "none is asked for; VIGIL_BACKEND in the environment asks.",
+             "found by trying it; level: it reports states; one-shot: a report disarms; edge:\n"
+             "it can report changes instead of states; embed: its loops can stand inside a\n"
+             "foreign loop; events: what it can report beside readable and writable.  The star\n"
+             "marks the one that is taken when none is asked for; VIGIL_BACKEND in the\n"
+             "environment asks.",
     .options = options,
     .run = backends_run,
 };
@@ -43,7 +49,8 @@ static int backends_run(const struct args *args)
         return none_chosen(args->command->name, err);
     const char *chosen = vigil_poller_backend(poller); /* static storage: outlives the poller */
     vigil_poller_close(poller);
-    (void)printf("  %-10s %-5s %-5s %s\n", "BACKEND", "EDGE", "EMBED", "WORKS HERE");
+    (void)printf(ROW_FORMAT, ' ', "BACKEND", "LEVEL", "ONE-SHOT", "EDGE", "EMBED", "EVENTS",
+                 "WORKS HERE", "");
     for (size_t i = 0; vigil_backend_name(i); i++)
         row(vigil_backend_name(i), chosen);
     return EXIT_HELD;
@@ -65,21 +72,26 @@ static int none_chosen(const char *command, int err)
 
 static void row(const char *name, const char *chosen)
 {
+    char events[EVENTS_MAX];
     int err = vigil_backend_try(name);
-    (void)printf("%c %-10s %-5s %-5s %s%s\n", strcmp(name, chosen) == 0 ? '*' : ' ', name,
-                 err < 0 ? "-" : yes_or_no(has_edge(name)),
-                 err < 0 ? "-" : yes_or_no(can_embed(name)), err < 0 ? "no: " : "yes",
+    unsigned caps = err < 0 ? 0 : caps_of(name);
+    events_write(events, caps);
+    (void)printf(ROW_FORMAT, strcmp(name, chosen) == 0 ? '*' : ' ', name,
+                 told(caps, (caps & VIGIL_IN) != 0), /* without a mode, IN reports the state */
+                 told(caps, (caps & VIGIL_ONESHOT) != 0), told(caps, (caps & VIGIL_EDGE) != 0),
+                 told(caps, can_embed(name)), events, err < 0 ? "no: " : "yes",
                  err < 0 ? vigil_strerror(err) : "");
 }
 
-static bool has_edge(const char *name)
+/* The events and modes it can report; 0 when it cannot be had. */
+static unsigned caps_of(const char *name)
 {
     vigil_poller *poller = NULL;
     if (vigil_poller_open(&poller, name) < 0)
-        return false;
-    bool edge = (vigil_poller_caps(poller) & VIGIL_EDGE) != 0;
+        return 0;
+    unsigned caps = vigil_poller_caps(poller);
     vigil_poller_close(poller);
-    return edge;
+    return caps;
 }
 
 static bool can_embed(const char *name)
@@ -93,7 +105,29 @@ static bool can_embed(const char *name)
     return embed;
 }
 
-static const char *yes_or_no(bool yes)
+/* Of one that cannot be had nothing is known. */
+static const char *told(unsigned caps, bool yes)
 {
+    if (caps == 0)
+        return "-";
     return yes ? "yes" : "no";
+}
+
+/* Those that not everyone can report, as one word. */
+static void events_write(char out[EVENTS_MAX], unsigned caps)
+{
+    static const struct {
+        unsigned event;
+        const char *name;
+    } events[] = {
+        { VIGIL_RDHUP, "RDHUP" }, { VIGIL_PRI, "PRI" }, { VIGIL_HUP, "HUP" }, { VIGIL_ERR, "ERR" }
+    };
+    size_t len = 0;
+    for (size_t i = 0; i < sizeof events / sizeof events[0]; i++) {
+        if ((caps & events[i].event) != 0)
+            len += (size_t)snprintf(out + len, EVENTS_MAX - len, "%s%s", len > 0 ? "," : "",
+                                    events[i].name);
+    }
+    if (len == 0)
+        (void)snprintf(out, EVENTS_MAX, "-");
 }

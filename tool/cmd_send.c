@@ -22,6 +22,7 @@
 
 static int send_run(const struct args *args);
 static int send_prepare(struct sender *sender, const struct args *args);
+static bool stdin_readable(void);
 static int stream_fill(struct sender *sender);
 static int send_on_loop(struct sender *sender);
 static void peers_connect(struct sender *sender);
@@ -140,7 +141,7 @@ static int send_prepare(struct sender *sender, const struct args *args)
     sender->peer_count = (size_t)sender->settings->connections;
     if (!where_check(command_send.name, where))
         return EXIT_USAGE;
-    if (sender->message_count == 0 && fcntl(STDIN_FILENO, F_GETFD) < 0) {
+    if (sender->message_count == 0 && !stdin_readable()) {
         args_complain(command_send.name, "no MESSAGE, and stdin is closed (give one of them)");
         return EXIT_USAGE;
     }
@@ -152,6 +153,13 @@ static int send_prepare(struct sender *sender, const struct args *args)
         return EXIT_FAILED;
     }
     return stream_fill(sender);
+}
+
+/* A stdin that was closed is one that can only be written: see main(). */
+static bool stdin_readable(void)
+{
+    int flags = fcntl(STDIN_FILENO, F_GETFL);
+    return flags >= 0 && (flags & O_ACCMODE) != O_WRONLY;
 }
 
 /* The messages one behind the other, or room for a part of stdin. */

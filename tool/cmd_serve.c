@@ -6,9 +6,11 @@
  *
  * Part of the command `vigil`, on the public header alone.
  */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "commands.h"
 #include "serve_transcript.h"
@@ -39,7 +41,7 @@ static int serve_open(const struct settings *settings, vigil_loop **loop);
 static int serve_on_loop(vigil_loop *loop, const struct args *args);
 static int listen_on(vigil_loop *loop, const struct args *args, size_t i,
                      const vigil_listen_options *options, vigil_addr *bound);
-static void announce(const struct settings *settings, const char *where, const vigil_addr *bound);
+static int announce(const struct settings *settings, const char *where, const vigil_addr *bound);
 static int serve_until_signal(vigil_loop *loop, const struct settings *settings,
                               struct serve_transcript *transcript);
 static void signal_came(vigil_loop *loop, int signo, void *arg);
@@ -161,10 +163,8 @@ static int serve_on_loop(vigil_loop *loop, const struct args *args)
     for (size_t i = 0; i < count && status == EXIT_HELD; i++)
         status = listen_on(loop, args, i, &listen_options, &bound[i]);
     for (size_t i = 0; i < count && status == EXIT_HELD; i++)
-        announce(settings, where[i], &bound[i]);
+        status = announce(settings, where[i], &bound[i]);
     free(bound);
-    if (status == EXIT_HELD && fflush(stdout) != 0)
-        status = EXIT_FAILED; /* main tells why */
     if (status == EXIT_HELD)
         status = serve_until_signal(loop, settings, settings->transcript ? &transcript : NULL);
     return status;
@@ -186,18 +186,23 @@ static int listen_on(vigil_loop *loop, const struct args *args, size_t i,
 }
 
 /* stdout gets the address, for programs; stderr a sentence, for people. */
-static void announce(const struct settings *settings, const char *where, const vigil_addr *bound)
+static int announce(const struct settings *settings, const char *where, const vigil_addr *bound)
 {
     char text[VIGIL_ADDR_TEXT_MAX];
     char endpoint[TRANSCRIPT_NAME_MAX];
     const char *scheme = bound->family == VIGIL_FAMILY_UNIX ? "" : "tcp://";
     (void)vigil_addr_format(bound, text, sizeof text); /* always fits */
-    (void)printf("%s%s\n", scheme, text);
+    if (printf("%s%s\n", scheme, text) < 0 || fflush(stdout) != 0) {
+        args_complain(command_serve.name, "the address bound cannot be written to stdout: %s",
+                      strerror(errno));
+        return EXIT_FAILED;
+    }
     transcript_endpoint(endpoint, where, vigil_addr_port(bound));
     if (settings->transcript)
         transcript_line("starting up on %s", endpoint);
     else
         transcript_line("listening on %s%s", scheme, text);
+    return EXIT_HELD;
 }
 
 static int serve_until_signal(vigil_loop *loop, const struct settings *settings,

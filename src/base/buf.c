@@ -34,6 +34,15 @@ void vigil__pool_clear(struct vigil__pool *pool)
     pool->cached = 0;
 }
 
+static void buf_count(struct vigil__pool *pool, struct vigil__buf *buf)
+{
+    buf->refs = 1;
+    buf->next_free = NULL;
+    pool->used += buf->cap;
+    if (pool->used > pool->used_max)
+        pool->used_max = pool->used;
+}
+
 struct vigil__buf *vigil__buf_take(struct vigil__pool *pool, size_t size, enum vigil__buf_use use)
 {
     uint8_t size_class = class_for(size);
@@ -52,12 +61,18 @@ struct vigil__buf *vigil__buf_take(struct vigil__pool *pool, size_t size, enum v
         buf->cap = cap;
         buf->size_class = size_class;
     }
-    buf->refs = 1;
-    buf->next_free = NULL;
-    pool->used += cap;
-    if (pool->used > pool->used_max)
-        pool->used_max = pool->used;
+    buf_count(pool, buf);
     return buf;
+}
+
+bool vigil__buf_lend(struct vigil__pool *pool, struct vigil__buf *buf)
+{
+    size_t limit = pool->limit - pool->limit / 4; /* it is input */
+    if (buf->cap > limit || pool->used > limit - buf->cap)
+        return false;
+    buf->size_class = VIGIL__BUF_LENT;
+    buf_count(pool, buf);
+    return true;
 }
 
 void vigil__buf_drop(struct vigil__pool *pool, struct vigil__buf *buf)
@@ -68,8 +83,11 @@ void vigil__buf_drop(struct vigil__pool *pool, struct vigil__buf *buf)
     VIGIL_ASSERT(pool->used >= buf->cap);
     pool->used -= buf->cap;
     pool->returned = true;
-    if (buf->size_class == VIGIL__BUF_CLASSES || pool->cached + buf->cap > VIGIL__BUF_CACHED_MAX) {
-        vigil__free(pool->allocator, buf, sizeof(*buf) + buf->cap);
+    if (buf->size_class >= VIGIL__BUF_CLASSES || pool->cached + buf->cap > VIGIL__BUF_CACHED_MAX) {
+        if (buf->size_class == VIGIL__BUF_LENT)
+            pool->give(pool->give_self, buf);
+        else
+            vigil__free(pool->allocator, buf, sizeof(*buf) + buf->cap);
         return;
     }
     buf->next_free = pool->free[buf->size_class];

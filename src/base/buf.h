@@ -13,6 +13,7 @@
 
 enum {
     VIGIL__BUF_CLASSES = 5,          /* 256 B, 1, 4, 16, 64 KiB */
+    VIGIL__BUF_LENT = 6,             /* no class: another's, to whom it goes back */
     VIGIL__BUF_READ = 64 * 1024,     /* what one receive brings at most */
     VIGIL__BUF_CACHED_MAX = 1 << 20, /* bytes kept for reuse: enough for a turn's traffic */
 };
@@ -21,7 +22,7 @@ enum vigil__buf_use { VIGIL__BUF_INPUT, VIGIL__BUF_OUTPUT };
 
 struct vigil__buf {
     uint32_t refs;
-    uint8_t size_class; /* VIGIL__BUF_CLASSES: of no class, sized for its one use */
+    uint8_t size_class; /* VIGIL__BUF_CLASSES: of no class, sized for its one use; or LENT */
     size_t cap;
     struct vigil__buf *next_free;
     uint8_t data[];
@@ -33,6 +34,8 @@ struct vigil__pool {
     size_t cached;
     bool returned; /* a buffer came back since somebody last looked */
     struct vigil__buf *free[VIGIL__BUF_CLASSES];
+    void (*give)(void *self, struct vigil__buf *buf); /* takes back what is LENT */
+    void *give_self;
 };
 
 void vigil__pool_init(struct vigil__pool *pool, const vigil_allocator *allocator, size_t limit);
@@ -41,7 +44,11 @@ void vigil__pool_clear(struct vigil__pool *pool);
 /* A buffer of at least `size` bytes with one reference; NULL: over the limit, or out of memory. */
 struct vigil__buf *vigil__buf_take(struct vigil__pool *pool, size_t size, enum vigil__buf_use use);
 
-/* Drops one reference; the last gives the buffer back to the pool. */
+/* Counts in a buffer of another's, with one reference.  It is lent: while others have it, it is in
+ * use like any other, and its last drop gives it back.  False: over the limit. */
+bool vigil__buf_lend(struct vigil__pool *pool, struct vigil__buf *buf);
+
+/* Drops one reference; the last gives the buffer back to the pool, or to whose it is. */
 void vigil__buf_drop(struct vigil__pool *pool, struct vigil__buf *buf);
 
 static inline struct vigil__buf *vigil__buf_keep(struct vigil__buf *buf)

@@ -38,16 +38,12 @@ int vigil__conns_need(vigil_loop *loop)
     return 0;
 }
 
-static struct vigil__listener *first_listener(const struct vigil__conns *conns)
-{
-    return VIGIL_OWNER(conns->all_listeners.next, struct vigil__listener, all);
-}
-
 static void conns_destroy(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     while (!vigil__list_empty(&conns->all_listeners))
-        vigil__listener_end(loop, first_listener(conns));
+        vigil__listener_free(loop, VIGIL_OWNER(conns->all_listeners.next, struct vigil__listener,
+                                               all));
     while (!vigil__list_empty(&conns->all))
         conn_free(loop, VIGIL_OWNER(conns->all.next, struct vigil__conn, all), false);
     vigil__slab_clear(&conns->conns);
@@ -241,8 +237,8 @@ static void conns_work(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     vigil__memory_work(loop);
-    if (conns->listeners_drain)
-        vigil__listeners_drain(loop);
+    if (conns->listeners_work)
+        vigil__listeners_work(loop);
     conns_flush(loop);
     struct vigil__link todo;
     vigil__list_move(&todo, &conns->work);
@@ -252,6 +248,21 @@ static void conns_work(vigil_loop *loop)
         conn_work(loop, c);
         conns_flush(loop);
     }
+}
+
+/* What an operation still did when its connection had ended. */
+static void record_late(vigil_loop *loop, struct vigil__conn *c, struct vigil__record *record)
+{
+    if (record->buf == NULL) {
+        if (record->res > 0)
+            vigil__output_record(loop, c, record); /* it went out: it is not dropped */
+        return;
+    }
+    c->bytes_in += (uint64_t)record->res;
+    vigil__count(&loop->stats.bytes_in, (uint64_t)record->res);
+    vigil__count(&loop->stats.receives, 1);
+    vigil__count(&loop->stats.dropped_in, (uint64_t)record->res);
+    vigil__buf_drop(&loop->pool, record->buf);
 }
 
 static void conns_record(vigil_loop *loop, struct vigil__record *record)
@@ -268,9 +279,8 @@ static void conns_record(vigil_loop *loop, struct vigil__record *record)
     struct vigil__op *op = kind == VIGIL__OWNER_CONN_IN ? &c->op_in : &c->op_out;
     if ((record->flags & VIGIL__RECORD_MORE) == 0)
         op->active = false;
-    if (c->closing) {
-        if (record->buf != NULL)
-            vigil__buf_drop(&loop->pool, record->buf);
+    if (c->closing || loop->closing) {
+        record_late(loop, c, record);
         return;
     }
     if (kind == VIGIL__OWNER_CONN_IN)
@@ -423,7 +433,7 @@ static vigil_ns conns_due(const vigil_loop *loop)
 {
     const struct vigil__conns *conns = vigil__conns(loop);
     if (!vigil__list_empty(&conns->work) || !vigil__list_empty(&conns->flush) ||
-        conns->listeners_drain)
+        conns->listeners_work)
         return VIGIL_NOWAIT;
     for (const struct vigil__link *at = conns->closes.next; at != &conns->closes; at = at->next) {
         const struct vigil__conn *c = VIGIL_OWNER(at, struct vigil__conn, work);
@@ -462,8 +472,11 @@ static void conns_drain(vigil_loop *loop)
 static void conns_abort_all(vigil_loop *loop, int why)
 {
     struct vigil__conns *conns = vigil__conns(loop);
-    while (!vigil__list_empty(&conns->all_listeners))
-        vigil__listener_end(loop, first_listener(conns));
+    for (struct vigil__link *at = conns->all_listeners.next, *next; at != &conns->all_listeners;
+         at = next) {
+        next = at->next;
+        vigil__listener_end(loop, VIGIL_OWNER(at, struct vigil__listener, all));
+    }
     for (struct vigil__link *at = conns->all.next; at != &conns->all; at = at->next)
         vigil__conn_reset(loop, VIGIL_OWNER(at, struct vigil__conn, all), why);
     conns_closes(loop);

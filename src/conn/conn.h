@@ -135,7 +135,7 @@ struct vigil__listener {
     struct vigil__listening sockets[VIGIL__ADDRESSES_MAX];
     int count;
     uint32_t conns;
-    bool paused, resting, drain;
+    bool paused, resting, drain, closing;
     bool given;     /* the socket came from the caller: options cannot be set on it */
     vigil_fd spare; /* for shedding */
     struct vigil__link all;
@@ -159,7 +159,7 @@ struct vigil__conns {
     uint32_t records, waits;   /* records since the last wait, waits since `hearing` */
     bool flushing;
     bool fd_closed;       /* since listeners that rest were last told */
-    bool listeners_drain; /* some listener has to take the last who wait */
+    bool listeners_work;  /* some listener has to take the last who wait, or to ask again */
 
     /* While `data` runs: */
     struct vigil__conn *reader;
@@ -282,8 +282,10 @@ void vigil__listeners_fd_closed(vigil_loop *loop);
 void vigil__listener_left(vigil_loop *loop, vigil_listener listener);
 void vigil__listener_drain(vigil_loop *loop, struct vigil__listener *listener);
 /* The work that this brings, in the turn. */
-void vigil__listeners_drain(vigil_loop *loop);
+void vigil__listeners_work(vigil_loop *loop);
+/* Ends it; it is freed when the kernel has given back its operations. */
 void vigil__listener_end(vigil_loop *loop, struct vigil__listener *listener);
+void vigil__listener_free(vigil_loop *loop, struct vigil__listener *listener);
 
 /* ---- connect.c, couple.c, info.c ---- */
 

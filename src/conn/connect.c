@@ -123,7 +123,9 @@ void vigil__connect_work(vigil_loop *loop, struct vigil__conn *c)
     op->u.addr = &c->connecting->addresses[c->connecting->at];
     struct vigil__record record;
     int status = vigil__op_start(loop, op, &record);
-    if (status != 0)
+    if (status == VIGIL_EFULL)
+        vigil__conn_todo(loop, c, VIGIL__TODO_CONNECT); /* behind the next wait there is room */
+    else if (status != 0)
         vigil__connect_record(loop, c, status < 0 ? status : record.res);
 }
 

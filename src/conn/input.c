@@ -77,7 +77,9 @@ void vigil__input_update(vigil_loop *loop, struct vigil__conn *c)
     *op = shape;
     struct vigil__record record;
     int status = vigil__op_start(loop, op, &record);
-    if (status < 0)
+    if (status == VIGIL_EFULL)
+        vigil__conn_todo(loop, c, VIGIL__TODO_READ); /* behind the next wait there is room */
+    else if (status < 0)
         vigil__memory_wait(loop, c);
     else if (status > 0)
         vigil__input_record(loop, c, &record);
@@ -235,7 +237,10 @@ void vigil__input_record(vigil_loop *loop, struct vigil__conn *c, struct vigil__
         input_end(loop, c);
         break;
     case VIGIL__EAGAIN:
-        input_drained(loop, c);
+        if (!c->finishing && !input_waits(c))
+            input_drained(loop, c);
+        else
+            vigil__conn_todo(loop, c, VIGIL__TODO_READ); /* it was asked before that: asks anew */
         break;
     case VIGIL_ENOBUFS:
     case VIGIL_ENOMEM:

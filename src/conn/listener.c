@@ -281,10 +281,10 @@ static int unix_path_free(vigil_loop *loop, const char *path)
 /* Starts or stops accepting, as the state says. */
 static void listener_update(vigil_loop *loop, struct vigil__listener *l)
 {
-    if (!vigil__slot_taken(&l->slot))
+    if (!vigil__slot_taken(&l->slot) || l->closing)
         return; /* a callback closed it */
     if (l->drain) {
-        vigil__conns(loop)->listeners_drain |= !l->resting;
+        vigil__conns(loop)->listeners_work |= !l->resting;
         return;
     }
     uint32_t max = l->options.max_conns;
@@ -304,7 +304,10 @@ static void listener_update(vigil_loop *loop, struct vigil__listener *l)
             continue;
         op->flags |= VIGIL__OP_MULTI;
         struct vigil__record record; /* unused: a MULTI never ends at once */
-        if (vigil__op_start(loop, op, &record) < 0)
+        int status = vigil__op_start(loop, op, &record);
+        if (status == VIGIL_EFULL)
+            vigil__conns(loop)->listeners_work = true; /* behind the next wait there is room */
+        else if (status < 0)
             listener_rest(loop, l);
     }
 }
@@ -407,6 +410,15 @@ static void listener_accepted(vigil_loop *loop, struct vigil__listener *l, vigil
     vigil__conn_todo(loop, c, VIGIL__TODO_OPEN);
 }
 
+/* What an accept still brought when the listener had ended; the rest waits in the backlog. */
+static void listener_late(vigil_loop *loop, struct vigil__listener *l, int res)
+{
+    if (res >= 0)
+        vigil__fd_close(loop, res);
+    if (l->closing)
+        vigil__listener_end(loop, l);
+}
+
 static bool out_of_resources(int status)
 {
     return status == VIGIL_EMFILE || status == VIGIL_ENOBUFS || status == VIGIL_ENOMEM;
@@ -421,6 +433,10 @@ void vigil__listener_record(vigil_loop *loop, struct vigil__record *record)
     bool more = (record->flags & VIGIL__RECORD_MORE) != 0;
     if (!more)
         s->op.active = false;
+    if (l->closing || loop->closing) {
+        listener_late(loop, l, record->res);
+        return;
+    }
     if (record->res >= 0) {
         listener_accepted(loop, l, record->res);
     } else if (record->res == VIGIL__EAGAIN) {
@@ -450,7 +466,8 @@ struct vigil__listener *vigil__listener_find(vigil_loop *loop, vigil_listener li
 {
     if (loop->above == NULL)
         return NULL;
-    return vigil__slab_find(&vigil__conns(loop)->listeners, listener.v);
+    struct vigil__listener *l = vigil__slab_find(&vigil__conns(loop)->listeners, listener.v);
+    return l != NULL && !l->closing ? l : NULL;
 }
 
 static int listener_set_paused(vigil_loop *loop, vigil_listener listener, bool paused)
@@ -512,6 +529,8 @@ static bool drain_socket(vigil_loop *loop, struct vigil__listener *l, struct vig
         /* One that may block cannot be asked whether anybody waits. */
         bool may_block = (s->op.flags & VIGIL__OP_BLOCKING) != 0;
         int status = may_block ? VIGIL__EAGAIN : vigil__op_start(loop, &s->op, &record);
+        if (status == VIGIL_EFULL)
+            return false; /* behind the next wait there is room */
         if (status <= 0)
             record = (struct vigil__record){ .key = s->op.key, .res = status };
         if (status != 0)
@@ -522,23 +541,35 @@ static bool drain_socket(vigil_loop *loop, struct vigil__listener *l, struct vig
     return s->drained;
 }
 
-void vigil__listeners_drain(vigil_loop *loop)
+static void listener_drain_work(vigil_loop *loop, struct vigil__listener *l)
+{
+    bool drained = true;
+    bool more = false; /* what the kernel is asked already, its record goes on with */
+    for (int i = 0; i < l->count; i++) {
+        bool over = drain_socket(loop, l, &l->sockets[i]);
+        drained = drained && over;
+        more = more || (!over && !l->sockets[i].op.active);
+    }
+    if (drained)
+        vigil__listener_end(loop, l);
+    else if (more && !l->resting)
+        vigil__conns(loop)->listeners_work = true;
+}
+
+void vigil__listeners_work(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
-    conns->listeners_drain = false;
+    conns->listeners_work = false;
     struct vigil__link listeners; /* a snapshot: a callback may close any of them */
     vigil__list_move(&listeners, &conns->all_listeners);
     while (!vigil__list_empty(&listeners)) {
         struct vigil__listener *l = VIGIL_OWNER(listeners.next, struct vigil__listener, all);
         vigil__list_remove(&l->all);
         vigil__list_append(&conns->all_listeners, &l->all);
-        bool drained = true;
-        for (int i = 0; i < l->count; i++)
-            drained = drain_socket(loop, l, &l->sockets[i]) && drained;
-        if (drained)
-            vigil__listener_end(loop, l);
-        else if (!l->resting)
-            conns->listeners_drain = true;
+        if (l->drain && !l->closing)
+            listener_drain_work(loop, l);
+        else
+            listener_update(loop, l);
     }
 }
 
@@ -556,8 +587,19 @@ static void unix_path_remove(vigil_loop *loop, const struct vigil__listener *l)
 
 void vigil__listener_end(vigil_loop *loop, struct vigil__listener *l)
 {
+    if (!l->closing)
+        unix_path_remove(loop, l);
+    l->closing = true;
+    bool over = true;
+    for (int i = 0; i < l->count; i++)
+        over = vigil__op_cancel(loop, &l->sockets[i].op) && over;
+    if (over)
+        vigil__listener_free(loop, l);
+}
+
+void vigil__listener_free(vigil_loop *loop, struct vigil__listener *l)
+{
     struct vigil__conns *conns = vigil__conns(loop);
-    unix_path_remove(loop, l);
     sockets_close(loop, l);
     if (l->spare != VIGIL_FD_NONE)
         vigil__fd_close(loop, l->spare);

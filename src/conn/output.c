@@ -485,13 +485,16 @@ static void output_skip_empty(vigil_loop *loop, struct vigil__conn *c)
 static int output_start(vigil_loop *loop, struct vigil__conn *c, struct vigil__record *record)
 {
     int status = c->port_out != NULL ? piece_load(loop, c->head) : VIGIL_ECLOSED;
-    if (status == VIGIL_ENOMEM) {
-        vigil__memory_wait(loop, c);
-        return 0;
-    }
     if (status == 0) {
         output_fill(loop, c);
         status = vigil__op_start(loop, &c->op_out, record);
+    }
+    if (status == VIGIL_ENOMEM || status == VIGIL_EFULL) {
+        if (status == VIGIL_ENOMEM)
+            vigil__memory_wait(loop, c);
+        else
+            vigil__output_later(loop, c); /* behind the next wait there is room */
+        return 0;
     }
     if (status == 0) { /* the peer is slow: from now on its stall counts */
         c->sent_at = vigil__loop_clock(loop);

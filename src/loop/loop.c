@@ -8,6 +8,10 @@
 
 #include <string.h>
 
+enum { LAST_WAITS_MAX = 1000 }; /* for a kernel that keeps an operation: some seconds */
+
+static const vigil_ns last_wait_ns = VIGIL_MS(10);
+
 static const size_t memory_limit_default = (size_t)256 << 20;
 static const size_t memory_limit_min = 4 * (size_t)VIGIL__BUF_READ; /* one in, and room to answer */
 
@@ -16,6 +20,7 @@ static int turn_wait(vigil_loop *loop, vigil_ns timeout);
 static void turn_records(vigil_loop *loop, int count);
 static void clock_look(vigil_loop *loop, const char *callback);
 static bool loop_alive(const vigil_loop *loop);
+static void loop_last_records(vigil_loop *loop);
 static void loop_free(vigil_loop *loop);
 
 static int options_check(const vigil_loop_options *o)
@@ -67,6 +72,8 @@ int vigil_loop_open(vigil_loop **out, const vigil_loop_options *options)
                                             .pool = &loop->pool };
     status = vigil__backend_open(o->backend, &config, &loop->backend, &loop->backend_self,
                                  &loop->caps);
+    loop->pool.give = status == 0 ? loop->backend->give : NULL;
+    loop->pool.give_self = loop->backend_self;
     if (status == 0 && o->stop_on_signals)
         status = vigil__stop_signals(loop);
     if (status != 0) {
@@ -145,6 +152,18 @@ int vigil_loop_drain(vigil_loop *loop, vigil_ns grace_ns)
     return 0;
 }
 
+/* Waits until the kernel has given back every operation: their memory is its own until then. */
+static void loop_last_records(vigil_loop *loop)
+{
+    for (int i = 0; i < LAST_WAITS_MAX && loop->above->alive(loop); i++) {
+        vigil__ports_flush(loop);
+        int count = loop->backend->wait(loop->backend_self, loop->records, VIGIL__RECORDS_MAX,
+                                        last_wait_ns);
+        turn_records(loop, count);
+        loop->above->closes(loop);
+    }
+}
+
 void vigil_loop_close(vigil_loop *loop)
 {
     if (loop == NULL || vigil__loop_check(loop) != 0)
@@ -157,8 +176,10 @@ void vigil_loop_close(vigil_loop *loop)
     atomic_store(&loop->owner, vigil__thread_mark());
     loop->closing = true;
     bool forked = !vigil__process_is(loop->process);
-    if (loop->above != NULL && !forked)
+    if (loop->above != NULL && !forked) {
         loop->above->abort_all(loop, VIGIL_ECANCELED);
+        loop_last_records(loop);
+    }
     vigil__posts_close(loop, forked);
     vigil__signals_close(loop);
     if (loop->above != NULL)
@@ -276,6 +297,7 @@ static int loop_turn(vigil_loop *loop, vigil_ns timeout)
         vigil__posts_run(loop);
     if (!loop->closing && drain_waits(loop) && loop->drain_due <= turn_now) {
         loop->drain_result = VIGIL_ETIMEDOUT;
+        loop->drain_due = VIGIL_FOREVER; /* once: last records may be still to come */
         loop->above->abort_all(loop, VIGIL_ETIMEDOUT);
     }
     if (loop->above != NULL && !loop->closing)
@@ -300,7 +322,7 @@ static int turn_wait(vigil_loop *loop, vigil_ns timeout)
 static void turn_records(vigil_loop *loop, int count)
 {
     vigil__ports_refused(loop);
-    for (int i = 0; i < count && !loop->closing; i++) {
+    for (int i = 0; i < count; i++) { /* all: even a loop that closes must have its last records */
         struct vigil__record *record = &loop->records[i];
         switch (vigil__key_class(record->key)) {
         case VIGIL__KEY_WATCH:

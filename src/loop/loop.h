@@ -60,7 +60,8 @@ struct vigil__signal {
 /* What the floor of connections does for the loop.  It plugs itself in with the first listener or
  * connection, so a program without any does not carry it. */
 struct vigil__above {
-    void (*record)(vigil_loop *loop, struct vigil__record *record); /* of an operation */
+    /* Of an operation.  While the loop closes: what it brings is only taken back. */
+    void (*record)(vigil_loop *loop, struct vigil__record *record);
     void (*after_callback)(vigil_loop *loop);                       /* output leaves */
     void (*work)(vigil_loop *loop);                                 /* what I/O left to do */
     void (*deadlines)(vigil_loop *loop);

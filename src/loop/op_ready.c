@@ -90,6 +90,10 @@ bool vigil__op_cancel(vigil_loop *loop, struct vigil__op *op)
     if (!op->active)
         return true;
     if ((loop->caps.op_kinds >> op->kind & 1) != 0) {
+        if (!vigil__process_is(loop->process)) { /* the parent has it */
+            op->active = false;
+            return true;
+        }
         (void)loop->backend->cancel(loop->backend_self, op); /* it only hurries the last record */
         return false;
     }
@@ -104,6 +108,10 @@ void vigil__port_ready(vigil_loop *loop, uint64_t key, uint32_t events)
     uint32_t generation = port->slot.generation;
     if ((generation & 0xffffff) != vigil__key_generation(key))
         return; /* of one that is gone */
+    if (loop->closing) {
+        vigil__port_want(loop, port, 0); /* nobody listens: it shall not end the last waits */
+        return;
+    }
     if (port->watch) {
         if (port->want != port->known)
             return; /* changed in this turn: the next wait tells what is true of it now */
@@ -158,11 +166,9 @@ static int op_attempt(vigil_loop *loop, struct vigil__op *op, bool ready)
                      : host->connect(host->self, op->fd, op->u.addr);
     case VIGIL__OP_SEND:
         return host->sendv(host->self, op->fd, op->u.io.iov, op->u.io.count);
-    case VIGIL__OP_WRITE:
-        return host->writev(host->self, op->fd, op->u.io.iov, op->u.io.count);
     default:
-        VIGIL_ASSERT(op->kind == VIGIL__OP_SHUTDOWN);
-        return host->shutdown(host->self, op->fd);
+        VIGIL_ASSERT(op->kind == VIGIL__OP_WRITE);
+        return host->writev(host->self, op->fd, op->u.io.iov, op->u.io.count);
     }
 }
 

@@ -57,6 +57,9 @@ struct vigil__record {
     uint32_t offset;        /* where in buf the bytes begin */
 };
 
+/* There is no CLOSE and no SHUTDOWN: the host table does both at once, for close(2) and shutdown(2)
+ * of a socket do not block, and the last record of every operation comes before the close.  A
+ * backend that gains by taking them to the kernel may add them. */
 enum vigil__op_kind {
     VIGIL__OP_ACCEPT = 1, /* res: the new descriptor */
     VIGIL__OP_CONNECT,
@@ -64,11 +67,10 @@ enum vigil__op_kind {
     VIGIL__OP_READ,
     VIGIL__OP_SEND,
     VIGIL__OP_WRITE,
-    VIGIL__OP_SHUTDOWN,
 };
 
 enum {
-    VIGIL__OP_MULTI = 1,    /* goes on until cancelled or failed: ACCEPT, RECV, READ */
+    VIGIL__OP_MULTI = 1,    /* may go on until cancelled, or end with any record: ACCEPT, RECV */
     VIGIL__OP_NOWAIT = 2,   /* answers VIGIL__EAGAIN instead of waiting */
     VIGIL__OP_WAIT = 4,     /* would block for sure (the last one was cut short): wait first */
     VIGIL__OP_BLOCKING = 8, /* the descriptor may block: once, and only when it is ready */
@@ -102,7 +104,6 @@ struct vigil__backend_caps {
     unsigned events;   /* event bits it can report */
     bool edge;         /* VIGIL_EDGE works */
     uint32_t op_kinds; /* bit per vigil__op_kind that submit takes */
-    bool multi;        /* MULTI works for them */
 };
 
 struct vigil__backend {
@@ -110,7 +111,7 @@ struct vigil__backend {
     /* 0, or why not: VIGIL_ENOTSUP (not to be had here), VIGIL_ENOMEM, VIGIL_EMFILE. */
     int (*open)(void **self, const struct vigil__backend_config *config,
                 struct vigil__backend_caps *found);
-    void (*close)(void *self);
+    void (*close)(void *self); /* after the last record of every operation */
     /* After fork, in the child: frees memory and its own descriptors, but touches no kernel set
      * that the parent shares. */
     void (*forget)(void *self);
@@ -129,8 +130,10 @@ struct vigil__backend {
     /* Operations taken to the kernel.  NULL: readiness only.
      * 0; VIGIL_EFULL, VIGIL_ENOMEM: not taken. */
     int (*submit)(void *self, struct vigil__op *op);
+    /* Hurries the last record, which a later wait brings soon: VIGIL_ECANCELED, or what the
+     * operation did before.  Twice is once. */
     int (*cancel)(void *self, struct vigil__op *op);
-    /* The last reference of a buffer that the backend lent was dropped; NULL: the pool keeps it. */
+    /* The last reference of a buffer that came by vigil__buf_lend() was dropped.  NULL: none do. */
     void (*give)(void *self, struct vigil__buf *buf);
 };
 

@@ -12,6 +12,7 @@ import fcntl
 import os
 import re
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -75,6 +76,14 @@ def run(*words, env=None, stdin=b""):
     """Runs vigil to its end; answers (exit status, stdout, stderr)."""
     done = subprocess.run([VIGIL, *words], input=stdin, env={**ENVIRONMENT, **(env or {})},
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=BOUND)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def run_redirected(redirections, *words):
+    """run(), with what the shell makes of its standard streams."""
+    done = subprocess.run(["sh", "-c", f'exec "$0" "$@" {redirections}', VIGIL, *words],
+                          env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, timeout=BOUND)
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
@@ -376,11 +385,37 @@ def no_command_is_one_line_and_2():
 
 @row
 def closed_stdin_and_no_message_is_one_line_and_2():
-    done = subprocess.run(["sh", "-c", 'exec "$0" send localhost:1 <&-', VIGIL], env=ENVIRONMENT,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=BOUND)
-    equal((done.returncode, done.stdout), (2, b""))
-    one_line(done.stderr.decode())
-    matches("stdin is closed", done.stderr.decode())
+    status, stdout, stderr = run_redirected("<&-", "send", "localhost:1")
+    equal((status, stdout), (2, ""))
+    one_line(stderr)
+    matches("stdin is closed", stderr)
+
+
+@row_per_backend
+def closed_standard_streams_do_not_become_the_socket(backend):
+    needs(backend)
+    came = []
+
+    def collect(connection):
+        echo(connection, lambda data, offset: came.append(data) or data)
+    with OddServer(collect) as server:
+        send = ["send", "--backend", backend, server.where, "hello"]
+        status, stdout, _ = run_redirected("<&- 2>&-", *send)
+        equal(status, 0)
+        matches("5 bytes sent, 5 bytes echoed, 0 wrong\n$", stdout)
+        equal(run_redirected("<&- >&- 2>&-", *send)[0], 1, "the sums could not be written")
+        equal(b"".join(came), b"hellohello", "what the server got")
+
+
+@row
+def serve_that_cannot_tell_its_address_is_one_line_and_1():
+    for where in (">&-", ">/dev/full"):
+        if where == ">/dev/full" and not os.path.exists("/dev/full"):
+            raise Skip("no /dev/full here")
+        status, _, stderr = run_redirected(where, "serve", "127.0.0.1:0")
+        equal(status, 1, where)
+        one_line(stderr)
+        matches("^vigil serve: the address bound cannot be written to stdout: ", stderr)
 
 
 # ---- help, version, environment --------------------------------------------------------------
@@ -464,13 +499,25 @@ def backends_are_a_table_with_one_chosen():
     status, stdout, stderr = run("backends")
     equal((status, stderr), (0, ""))
     lines = stdout.rstrip("\n").split("\n")
-    matches(r"^  BACKEND +EDGE +EMBED +WORKS HERE$", lines[0])
+    matches("^  BACKEND +LEVEL +ONE-SHOT +EDGE +EMBED +EVENTS +WORKS HERE$", lines[0])
     for line in lines[1:]:
-        matches(r"^[* ] \w+ +(yes|no|-) +(yes|no|-) +(yes|no: .+)$", line)
+        matches(r"^[* ] \w+( +(yes|no|-)){4} +[A-Z,-]+ +(yes|no: .+)$", line)
+        assert len(line) < 80, line
     names = [line[2:].split()[0] for line in lines[1:]]
     for name in ("select", "poll"):
         assert name in names, name
     equal(sum(line[0] == "*" for line in lines), 1, "the chosen one")
+
+
+@row_per_backend
+def backends_tell_what_each_promises(backend):
+    needs(backend)
+    promised = {"select": "yes yes no no PRI yes",
+                "poll": "yes yes no no RDHUP,PRI,HUP,ERR yes",
+                "epoll": "yes yes yes yes RDHUP,PRI,HUP,ERR yes"}
+    _, stdout, _ = run("backends")
+    line = next(line for line in stdout.split("\n") if line[2:].startswith(backend + " "))
+    equal(" ".join(line[2:].split()[1:]), promised[backend])
 
 
 @row_per_backend
@@ -1136,6 +1183,10 @@ def second_SIGINT_is_130(backend):
 
 
 def main():
+    if not shutil.which(VIGIL):
+        print(f"run.py: {VIGIL} is no program (make builds it; usage: run.py [VIGIL] [WORD...])",
+              file=sys.stderr)
+        return 2
     words = sys.argv[2:]
     chosen = [r for r in rows if not words or any(word in r[0] for word in words)]
     failed = 0
