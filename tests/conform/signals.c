@@ -295,6 +295,7 @@ static void *raise_flood(void *arg)
         flood->raised[kind]++;
         kill(getpid(), flood->signos[kind]);
     }
+    usleep(1000); /* TSan puts handlers off to a call that blocks, and drops them with the thread */
     return NULL;
 }
 
