@@ -42,33 +42,33 @@ extern "C" {
 
 /* Every code with its value and text.  The values are ours and the same on every system, so that
  * a log or a recorded trace means the same everywhere. */
-#define VIGIL_STATUS_MAP(X)                                                                       \
-    X(OK, 0, "success")                                                                           \
-    X(ESTALE, -1, "the handle names something that is gone")                                      \
-    X(EFULL, -2, "full now, try again later")                                                     \
-    X(ETIMEDOUT, -3, "timed out")                                                                 \
-    X(ENOMEM, -4, "out of memory")                                                                \
-    X(ECLOSED, -5, "already ended or closed")                                                     \
-    X(ECONNRESET, -6, "connection reset by peer")                                                 \
-    X(ECONNREFUSED, -7, "connection refused")                                                     \
-    X(EUNREACH, -8, "host or network unreachable")                                                \
-    X(ECANCELED, -9, "canceled")                                                                  \
-    X(ELIMIT, -10, "over a limit that was set")                                                   \
-    X(ETHREAD, -11, "called on a thread that does not own the loop")                              \
-    X(EINVAL, -12, "invalid argument")                                                            \
-    X(ENOTSUP, -13, "not supported here")                                                         \
-    X(EMFILE, -14, "out of file descriptors")                                                     \
-    X(EADDR, -15, "address is malformed or not of this machine")                                  \
-    X(EEXIST, -16, "already registered or existing")                                              \
-    X(EBADF, -17, "not an open descriptor")                                                       \
-    X(EACCES, -18, "permission denied")                                                           \
-    X(EADDRINUSE, -19, "address already in use")                                                  \
-    X(ENOENT, -20, "no such file, name or address")                                               \
-    X(ENOTCONN, -21, "not connected")                                                             \
-    X(ENOBUFS, -22, "the system is out of buffers")                                               \
-    X(EPROTO, -23, "protocol error")                                                              \
-    X(EFORK, -24, "used in a child after fork")                                                   \
-    X(EBUSY, -25, "busy")                                                                         \
+#define VIGIL_STATUS_MAP(X)                                          \
+    X(OK, 0, "success")                                              \
+    X(ESTALE, -1, "the handle names something that is gone")         \
+    X(EFULL, -2, "full now, try again later")                        \
+    X(ETIMEDOUT, -3, "timed out")                                    \
+    X(ENOMEM, -4, "out of memory")                                   \
+    X(ECLOSED, -5, "already ended or closed")                        \
+    X(ECONNRESET, -6, "connection reset by peer")                    \
+    X(ECONNREFUSED, -7, "connection refused")                        \
+    X(EUNREACH, -8, "host or network unreachable")                   \
+    X(ECANCELED, -9, "canceled")                                     \
+    X(ELIMIT, -10, "over a limit that was set")                      \
+    X(ETHREAD, -11, "called on a thread that does not own the loop") \
+    X(EINVAL, -12, "invalid argument")                               \
+    X(ENOTSUP, -13, "not supported here")                            \
+    X(EMFILE, -14, "out of file descriptors")                        \
+    X(EADDR, -15, "address is malformed or not of this machine")     \
+    X(EEXIST, -16, "already registered or existing")                 \
+    X(EBADF, -17, "not an open descriptor")                          \
+    X(EACCES, -18, "permission denied")                              \
+    X(EADDRINUSE, -19, "address already in use")                     \
+    X(ENOENT, -20, "no such file, name or address")                  \
+    X(ENOTCONN, -21, "not connected")                                \
+    X(ENOBUFS, -22, "the system is out of buffers")                  \
+    X(EPROTO, -23, "protocol error")                                 \
+    X(EFORK, -24, "used in a child after fork")                      \
+    X(EBUSY, -25, "busy")                                            \
     X(ESYS, -99, "system error, see vigil_os_error()")
 
 typedef enum vigil_status {
@@ -96,9 +96,9 @@ typedef int64_t vigil_ns; /* nanoseconds */
 
 #define VIGIL_NOWAIT  ((vigil_ns)0)
 #define VIGIL_FOREVER INT64_MAX
-#define VIGIL_US(n)   ((vigil_ns)(n) * 1000)
-#define VIGIL_MS(n)   ((vigil_ns)(n) * 1000000)
-#define VIGIL_S(n)    ((vigil_ns)(n) * 1000000000)
+#define VIGIL_US(n)   ((vigil_ns)(n)*1000)
+#define VIGIL_MS(n)   ((vigil_ns)(n)*1000000)
+#define VIGIL_S(n)    ((vigil_ns)(n)*1000000000)
 
 /* ---- descriptors and events -------------------------------------------------------------- */
 
@@ -182,8 +182,9 @@ typedef struct vigil_event {
     uint16_t events;
 } vigil_event;
 
-/* Opens a poller.  `backend` is "select", "poll" or "epoll"; NULL takes VIGIL_BACKEND from the
- * environment, else the best one that works here, found by trying.  The caller closes it.
+/* Opens a poller.  `backend` is "select", "poll", "epoll" or "io_uring"; NULL takes VIGIL_BACKEND
+ * from the environment, else the best one for readiness that works here, found by trying.  The
+ * caller closes it.
  * A poller is used by one thread at a time; only vigil_poller_wake() is for others.
  * 0, VIGIL_EINVAL (no such backend), VIGIL_ENOTSUP (not to be had here), VIGIL_ENOMEM,
  * VIGIL_EMFILE. */
@@ -236,6 +237,18 @@ VIGIL_API void vigil_poller_close(vigil_poller *poller);
 VIGIL_API const char *vigil_backend_name(size_t i);
 VIGIL_API int vigil_backend_try(const char *name);
 
+/* One thing that some kernels can do for a backend and others cannot.  Static storage. */
+typedef struct vigil_feature {
+    const char *name; /* "multishot receive" */
+    const char *what; /* what it is good for, and the Linux version that brought it */
+    bool found;       /* in the kernel that runs, by trying */
+} vigil_feature;
+
+/* What the backend of that name found here.  Answers how many features there are, of which the
+ * first `max` are written to `out`; 0 for a backend that needs nothing but its call; VIGIL_EINVAL
+ * (no such backend), or why it does not work here, as vigil_backend_try().  Any thread. */
+VIGIL_API int vigil_backend_features(const char *name, vigil_feature *out, int max);
+
 /* ---- layer 2: the loop ------------------------------------------------------------------- */
 
 typedef struct vigil_loop vigil_loop;
@@ -252,11 +265,21 @@ typedef struct vigil_allocator {
 /* Handles are numbers (slot and generation): copy, keep and compare them freely.  Used after the
  * thing is gone they answer VIGIL_ESTALE, never another's.  {0} names nothing.  They die with
  * their loop. */
-typedef struct vigil_timer { uint64_t v; } vigil_timer;
-typedef struct vigil_signal { uint64_t v; } vigil_signal;
-typedef struct vigil_watch { uint64_t v; } vigil_watch;
-typedef struct vigil_listener { uint64_t v; } vigil_listener;
-typedef struct vigil_conn { uint64_t v; } vigil_conn;
+typedef struct vigil_timer {
+    uint64_t v;
+} vigil_timer;
+typedef struct vigil_signal {
+    uint64_t v;
+} vigil_signal;
+typedef struct vigil_watch {
+    uint64_t v;
+} vigil_watch;
+typedef struct vigil_listener {
+    uint64_t v;
+} vigil_listener;
+typedef struct vigil_conn {
+    uint64_t v;
+} vigil_conn;
 
 typedef void vigil_stall_fn(vigil_loop *loop, const char *callback, vigil_ns took_ns, void *user);
 
@@ -396,12 +419,12 @@ typedef enum vigil_family {
 
 /* An address of any family, in our own form. */
 typedef struct vigil_addr {
-    uint8_t family;       /* vigil_family */
-    uint8_t path_len;     /* UNIX: bytes of path, without the final 0; 0: unnamed */
-    uint16_t port;        /* INET, INET6: host byte order */
-    uint32_t scope;       /* INET6: scope id (RFC 4007), or 0 */
-    uint8_t ip[16];       /* INET: the first 4; INET6: all; network byte order */
-    char path[108];       /* UNIX: the path; path[0] == 0 && path_len > 0: abstract (unix(7)) */
+    uint8_t family;   /* vigil_family */
+    uint8_t path_len; /* UNIX: bytes of path, without the final 0; 0: unnamed */
+    uint16_t port;    /* INET, INET6: host byte order */
+    uint32_t scope;   /* INET6: scope id (RFC 4007), or 0 */
+    uint8_t ip[16];   /* INET: the first 4; INET6: all; network byte order */
+    char path[108];   /* UNIX: the path; path[0] == 0 && path_len > 0: abstract (unix(7)) */
 } vigil_addr;
 
 #define VIGIL_ADDR_TEXT_MAX 440 /* room that vigil_addr_format() always finds enough */
@@ -646,35 +669,35 @@ VIGIL_API size_t vigil_take_u32be(const void *p, size_t n, const void **body, si
 /* ---- seeing ------------------------------------------------------------------------------ */
 
 /* Every counter of a loop: X(name, what it counts). */
-#define VIGIL_STATS_MAP(X)                                                                        \
-    X(turns, "turns of the loop")                                                                 \
-    X(callbacks, "callbacks run")                                                                 \
-    X(wakes, "wake-ups by other threads and signals")                                             \
-    X(posts, "posted calls run")                                                                  \
-    X(timers_fired, "timers fired")                                                               \
-    X(stalls, "stretches of callbacks longer than stall_after_ns")                                \
-    X(stall_max_ns, "the longest of them")                                                        \
-    X(accepted, "connections accepted")                                                           \
-    X(refused, "connections refused by the ctx function")                                         \
-    X(accept_errors, "accept errors of single connections, skipped")                              \
-    X(accept_rests, "times a listener rested: out of descriptors or memory")                      \
-    X(accept_shed, "connections closed unserved: out of descriptors, shed asked for")             \
-    X(connected, "connections made by vigil_connect")                                             \
-    X(connect_failed, "connections that could not be made")                                       \
-    X(closed_ok, "connections closed with both sides ended")                                      \
-    X(closed_error, "connections closed for any other reason")                                    \
-    X(closed_timeout, "of these: by a limit of time")                                             \
-    X(closed_memory, "of these: shed because the memory limit was reached")                       \
-    X(bytes_in, "bytes received")                                                                 \
-    X(bytes_out, "bytes sent")                                                                    \
-    X(dropped_in, "bytes received and given to nobody")                                           \
-    X(dropped_out, "bytes queued and never sent")                                                 \
-    X(receives, "calls or completions that brought input")                                        \
-    X(sends, "calls or completions that took output")                                             \
-    X(conns, "connections now")                                                                   \
-    X(listeners, "listeners now")                                                                 \
-    X(timers, "timers now")                                                                       \
-    X(memory, "bytes of buffers in use now")                                                      \
+#define VIGIL_STATS_MAP(X)                                                            \
+    X(turns, "turns of the loop")                                                     \
+    X(callbacks, "callbacks run")                                                     \
+    X(wakes, "wake-ups by other threads and signals")                                 \
+    X(posts, "posted calls run")                                                      \
+    X(timers_fired, "timers fired")                                                   \
+    X(stalls, "stretches of callbacks longer than stall_after_ns")                    \
+    X(stall_max_ns, "the longest of them")                                            \
+    X(accepted, "connections accepted")                                               \
+    X(refused, "connections refused by the ctx function")                             \
+    X(accept_errors, "accept errors of single connections, skipped")                  \
+    X(accept_rests, "times a listener rested: out of descriptors or memory")          \
+    X(accept_shed, "connections closed unserved: out of descriptors, shed asked for") \
+    X(connected, "connections made by vigil_connect")                                 \
+    X(connect_failed, "connections that could not be made")                           \
+    X(closed_ok, "connections closed with both sides ended")                          \
+    X(closed_error, "connections closed for any other reason")                        \
+    X(closed_timeout, "of these: by a limit of time")                                 \
+    X(closed_memory, "of these: shed because the memory limit was reached")           \
+    X(bytes_in, "bytes received")                                                     \
+    X(bytes_out, "bytes sent")                                                        \
+    X(dropped_in, "bytes received and given to nobody")                               \
+    X(dropped_out, "bytes queued and never sent")                                     \
+    X(receives, "calls or completions that brought input")                            \
+    X(sends, "calls or completions that took output")                                 \
+    X(conns, "connections now")                                                       \
+    X(listeners, "listeners now")                                                     \
+    X(timers, "timers now")                                                           \
+    X(memory, "bytes of buffers in use now")                                          \
     X(memory_max, "the most that ever was")
 
 typedef struct vigil_stats {

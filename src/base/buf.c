@@ -65,14 +65,15 @@ struct vigil__buf *vigil__buf_take(struct vigil__pool *pool, size_t size, enum v
     return buf;
 }
 
-bool vigil__buf_lend(struct vigil__pool *pool, struct vigil__buf *buf)
+void vigil__buf_lend(struct vigil__pool *pool, struct vigil__buf *buf)
 {
-    size_t limit = pool->limit - pool->limit / 4; /* it is input */
-    if (buf->cap > limit || pool->used > limit - buf->cap)
-        return false;
-    buf->size_class = VIGIL__BUF_LENT;
+    VIGIL_ASSERT(buf->size_class == VIGIL__BUF_LENT);
+    if (buf->refs > 0) {
+        buf->refs++;
+        return;
+    }
+    pool->lent++;
     buf_count(pool, buf);
-    return true;
 }
 
 void vigil__buf_drop(struct vigil__pool *pool, struct vigil__buf *buf)
@@ -84,10 +85,13 @@ void vigil__buf_drop(struct vigil__pool *pool, struct vigil__buf *buf)
     pool->used -= buf->cap;
     pool->returned = true;
     if (buf->size_class >= VIGIL__BUF_CLASSES || pool->cached + buf->cap > VIGIL__BUF_CACHED_MAX) {
-        if (buf->size_class == VIGIL__BUF_LENT)
-            pool->give(pool->give_self, buf);
-        else
+        if (buf->size_class != VIGIL__BUF_LENT) {
             vigil__free(pool->allocator, buf, sizeof(*buf) + buf->cap);
+        } else {
+            pool->lent--;
+            if (pool->give != NULL)
+                pool->give(pool->give_self, buf);
+        }
         return;
     }
     buf->next_free = pool->free[buf->size_class];

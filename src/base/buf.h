@@ -23,6 +23,7 @@ enum vigil__buf_use { VIGIL__BUF_INPUT, VIGIL__BUF_OUTPUT };
 struct vigil__buf {
     uint32_t refs;
     uint8_t size_class; /* VIGIL__BUF_CLASSES: of no class, sized for its one use; or LENT */
+    uint16_t lender_id; /* of one that is LENT: whose it is knows it by that */
     size_t cap;
     struct vigil__buf *next_free;
     uint8_t data[];
@@ -34,8 +35,9 @@ struct vigil__pool {
     size_t cached;
     bool returned; /* a buffer came back since somebody last looked */
     struct vigil__buf *free[VIGIL__BUF_CLASSES];
-    void (*give)(void *self, struct vigil__buf *buf); /* takes back what is LENT */
+    void (*give)(void *self, struct vigil__buf *buf); /* takes back what is LENT; or NULL */
     void *give_self;
+    uint32_t lent, lendable; /* buffers of another's: now in use, and all there are */
 };
 
 void vigil__pool_init(struct vigil__pool *pool, const vigil_allocator *allocator, size_t limit);
@@ -44,9 +46,22 @@ void vigil__pool_clear(struct vigil__pool *pool);
 /* A buffer of at least `size` bytes with one reference; NULL: over the limit, or out of memory. */
 struct vigil__buf *vigil__buf_take(struct vigil__pool *pool, size_t size, enum vigil__buf_use use);
 
-/* Counts in a buffer of another's, with one reference.  It is lent: while others have it, it is in
- * use like any other, and its last drop gives it back.  False: over the limit. */
-bool vigil__buf_lend(struct vigil__pool *pool, struct vigil__buf *buf);
+/* One more reference to a buffer of another's, with VIGIL__BUF_LENT as its class.  While anybody
+ * has one the buffer is in use like any other, at its full size; the last drop gives it back.  The
+ * limit does not refuse it, for its bytes are there already; the lender has few enough of them. */
+void vigil__buf_lend(struct vigil__pool *pool, struct vigil__buf *buf);
+
+/* Whether input has come to its limit, and must wait. */
+static inline bool vigil__pool_input_full(const struct vigil__pool *pool)
+{
+    return pool->used >= pool->limit - pool->limit / 4;
+}
+
+/* Whether more than half of another's buffers are in use: then what is kept is copied instead. */
+static inline bool vigil__pool_lent_low(const struct vigil__pool *pool)
+{
+    return pool->lent * 2 > pool->lendable;
+}
 
 /* Drops one reference; the last gives the buffer back to the pool, or to whose it is. */
 void vigil__buf_drop(struct vigil__pool *pool, struct vigil__buf *buf);

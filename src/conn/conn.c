@@ -33,6 +33,7 @@ int vigil__conns_need(vigil_loop *loop)
     vigil__list_init(&conns->flush);
     vigil__list_init(&conns->closes);
     vigil__list_init(&conns->memory);
+    vigil__list_init(&conns->dry);
     loop->above_state = conns;
     loop->above = &conns_above;
     return 0;
@@ -42,8 +43,8 @@ static void conns_destroy(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     while (!vigil__list_empty(&conns->all_listeners))
-        vigil__listener_free(loop, VIGIL_OWNER(conns->all_listeners.next, struct vigil__listener,
-                                               all));
+        vigil__listener_free(loop,
+                             VIGIL_OWNER(conns->all_listeners.next, struct vigil__listener, all));
     while (!vigil__list_empty(&conns->all))
         conn_free(loop, VIGIL_OWNER(conns->all.next, struct vigil__conn, all), false);
     vigil__slab_clear(&conns->conns);
@@ -440,6 +441,8 @@ static vigil_ns conns_due(const vigil_loop *loop)
         if (!c->op_in.active && !c->op_out.active)
             return VIGIL_NOWAIT;
     }
+    if (!vigil__list_empty(&conns->dry) && loop->pool.lent < loop->pool.lendable)
+        return VIGIL_NOWAIT;
     vigil_ns due = vigil__heap_due(&conns->deadlines);
     if (!vigil__list_empty(&conns->memory))
         due = loop->pool.returned       ? VIGIL_NOWAIT

@@ -99,7 +99,7 @@ struct vigil__conn {
     struct vigil__link all;     /* of the loop's connections */
     struct vigil__link work;    /* waits for its todo; when closing: for its close */
     struct vigil__link flush;   /* has output to bring away */
-    struct vigil__link memory;  /* waits for memory */
+    struct vigil__link memory;  /* waits for memory, or for one of the kernel's buffers */
     struct vigil__link blocked; /* waits in `waiters` of another */
     struct vigil__link waiters; /* those whose input is blocked on our output */
     vigil_conn blocked_on;
@@ -152,14 +152,15 @@ struct vigil__conns {
     struct vigil__heap deadlines; /* owner: connection slot * 2, or listener slot * 2 + 1 */
     struct vigil__link all, all_listeners;
     struct vigil__link work, flush, closes;
-    struct vigil__link memory; /* who waits for memory, first come first served */
+    struct vigil__link memory; /* who waits for memory, first come first served; likewise */
+    struct vigil__link dry;    /* who waits for one of the kernel's buffers */
     vigil_ns memory_due;       /* when to look again */
     uint32_t holders;          /* connections with output */
     vigil_ns heard, hearing;   /* who spoke before `heard` was listened to; before `hearing` soon */
     uint32_t records, waits;   /* records since the last wait, waits since `hearing` */
     bool flushing;
-    bool fd_closed;       /* since listeners that rest were last told */
-    bool listeners_work;  /* some listener has to take the last who wait, or to ask again */
+    bool fd_closed;      /* since listeners that rest were last told */
+    bool listeners_work; /* some listener has to take the last who wait, or to ask again */
 
     /* While `data` runs: */
     struct vigil__conn *reader;
@@ -255,6 +256,8 @@ static inline bool vigil__memory_short(const vigil_loop *loop)
 
 /* Waits for memory: for its input to go on, or to tell who wants to write. */
 void vigil__memory_wait(vigil_loop *loop, struct vigil__conn *c);
+/* Waits for a buffer of the kernel's, which others have just now. */
+void vigil__memory_dry(vigil_loop *loop, struct vigil__conn *c);
 /* Wakes those for whom there is memory again; sheds when nothing comes back. */
 void vigil__memory_work(vigil_loop *loop);
 /* How much to read at once: less while memory is short; 0 for one whose own output waits then. */

@@ -32,14 +32,15 @@ static bool input_wanted(const struct vigil__conn *c)
 static void input_shape(const vigil_loop *loop, const struct vigil__conn *c, struct vigil__op *op)
 {
     size_t in_max = c->limits->value.in_max;
+    bool native = c->socket_in && vigil__op_native(loop, VIGIL__OP_RECV);
     op->kind = c->socket_in ? VIGIL__OP_RECV : VIGIL__OP_READ;
     op->fd = c->fd_in;
     op->port = c->port_in->slot.index;
     op->flags = c->blocking_in ? VIGIL__OP_BLOCKING : 0;
     if (c->drain && !c->blocking_in && !c->finishing)
         op->flags |= VIGIL__OP_NOWAIT;
-    else if (c->held_len == 0)
-        op->flags |= VIGIL__OP_MULTI;
+    else if (c->held_len == 0 && !(native && vigil__memory_short(loop)))
+        op->flags |= VIGIL__OP_MULTI; /* the kernel's knows no len */
     op->u.len = vigil__min(in_max - (c->held_len < in_max ? c->held_len : 0), VIGIL__BUF_READ);
     op->u.len = vigil__min(op->u.len, vigil__memory_read(loop, c));
 }
@@ -188,9 +189,18 @@ static void held_consume(vigil_loop *loop, struct vigil__conn *c, size_t n)
         vigil__buf_drop(&loop->pool, c->held);
         c->held = NULL;
         c->held_at = 0;
-    } else if (c->held_len * 4 < c->held->cap && c->held->size_class > 0) {
-        (void)held_move(loop, c, c->held_len); /* few bytes do not pin a large buffer; or they do */
     }
+}
+
+/* Few bytes do not pin a large buffer, nor any of the kernel's while it runs out of them. */
+static void held_settle(vigil_loop *loop, struct vigil__conn *c)
+{
+    if (c->held_len == 0)
+        return;
+    bool few = c->held_len * 4 < c->held->cap && c->held->size_class > 0;
+    bool lent = c->held->size_class == VIGIL__BUF_LENT;
+    if (few || (lent && vigil__pool_lent_low(&loop->pool)))
+        (void)held_move(loop, c, c->held_len); /* without memory for it they do */
 }
 
 /* ---- records ---- */
@@ -243,6 +253,11 @@ void vigil__input_record(vigil_loop *loop, struct vigil__conn *c, struct vigil__
             vigil__conn_todo(loop, c, VIGIL__TODO_READ); /* it was asked before that: asks anew */
         break;
     case VIGIL_ENOBUFS:
+        if (c->op_in.native) { /* others have the kernel's buffers just now */
+            vigil__memory_dry(loop, c);
+            break;
+        }
+        /* fall through */
     case VIGIL_ENOMEM:
         c->starved = c->queued > 0;
         if (!c->starved)
@@ -262,7 +277,7 @@ void vigil__input_record(vigil_loop *loop, struct vigil__conn *c, struct vigil__
 static size_t input_call(vigil_loop *loop, struct vigil__conn *c)
 {
     struct vigil__conns *conns = vigil__conns(loop);
-    size_t n = c->held_len;
+    size_t n = vigil__min(c->held_len, c->limits->value.in_max); /* a burst may have brought more */
     if (c->ops->data == NULL) {
         vigil__count(&loop->stats.dropped_in, n);
         return n;
@@ -300,6 +315,7 @@ void vigil__input_offer(vigil_loop *loop, struct vigil__conn *c)
 {
     if (c->couple_to.v != 0 && !c->finishing) {
         vigil__couple_offer(loop, c);
+        held_settle(loop, c);
         if (!c->closing)
             input_after(loop, c);
         return;
@@ -327,6 +343,7 @@ void vigil__input_offer(vigil_loop *loop, struct vigil__conn *c)
     }
     if (c->finishing && !c->closing)
         vigil__input_drop(loop, c);
+    held_settle(loop, c);
     if (!c->closing)
         input_after(loop, c);
     if (offered)

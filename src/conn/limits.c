@@ -153,10 +153,11 @@ static void conn_look(vigil_loop *loop, struct vigil__conn *c, vigil_ns now)
 static vigil_ns deadlines_heard(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
-    bool full = conns->records + loop->watches >= VIGIL__RECORDS_MAX; /* it may have been */
+    uint32_t batch = loop->caps.batch != 0 ? loop->caps.batch : VIGIL__RECORDS_MAX;
+    bool full = conns->records + loop->watches >= batch; /* it may have been */
     conns->records = 0;
     conns->waits++;
-    if (!full || (uint64_t)conns->waits * VIGIL__RECORDS_MAX >= loop->ports.live) {
+    if (!full || (uint64_t)conns->waits * batch >= loop->ports.live) {
         conns->heard = conns->hearing;
         conns->hearing = loop->now;
         conns->waits = 0;

@@ -278,6 +278,14 @@ static int unix_path_free(vigil_loop *loop, const char *path)
 
 /* ---- accepting ---- */
 
+/* The kernel goes on accepting until it hears that it shall stop.  Where newcomers are counted it
+ * is asked for one at a time. */
+static unsigned listener_multi(const vigil_loop *loop, const struct vigil__listener *l)
+{
+    bool one = l->options.max_conns != 0 && vigil__op_native(loop, VIGIL__OP_ACCEPT);
+    return one ? 0 : VIGIL__OP_MULTI;
+}
+
 /* Starts or stops accepting, as the state says. */
 static void listener_update(vigil_loop *loop, struct vigil__listener *l)
 {
@@ -302,8 +310,8 @@ static void listener_update(vigil_loop *loop, struct vigil__listener *l)
         }
         if (op->active)
             continue;
-        op->flags |= VIGIL__OP_MULTI;
-        struct vigil__record record; /* unused: a MULTI never ends at once */
+        op->flags = (uint8_t)((op->flags & VIGIL__OP_BLOCKING) | listener_multi(loop, l));
+        struct vigil__record record; /* unused: without NOWAIT it never ends at once */
         int status = vigil__op_start(loop, op, &record);
         if (status == VIGIL_EFULL)
             vigil__conns(loop)->listeners_work = true; /* behind the next wait there is room */
@@ -441,7 +449,7 @@ void vigil__listener_record(vigil_loop *loop, struct vigil__record *record)
         listener_accepted(loop, l, record->res);
     } else if (record->res == VIGIL__EAGAIN) {
         s->drained = true;
-    } else if (more) {
+    } else if (vigil__accept_goes_on(record->res)) {
         vigil__count(&loop->stats.accept_errors, 1);
     } else if (record->res != VIGIL_ECANCELED &&
                !(out_of_resources(record->res) && listener_shed(loop, l, s->fd))) {

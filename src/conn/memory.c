@@ -53,7 +53,27 @@ void vigil__memory_wait(vigil_loop *loop, struct vigil__conn *c)
     if (vigil__list_empty(&conns->memory))
         conns->memory_due = vigil__time_add(loop->now, look_again_ns);
     c->memory_wait = true;
+    vigil__list_remove(&c->memory);
     vigil__list_append(&conns->memory, &c->memory);
+}
+
+void vigil__memory_dry(vigil_loop *loop, struct vigil__conn *c)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    if (vigil__list_empty(&c->memory)) /* who waits for memory waits for more than that */
+        vigil__list_append(&conns->dry, &c->memory);
+}
+
+/* First come, first served: as many as there are buffers for. */
+static void dry_work(vigil_loop *loop)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    uint32_t free = loop->pool.lendable - loop->pool.lent;
+    for (; free > 0 && !vigil__list_empty(&conns->dry); free--) {
+        struct vigil__conn *c = VIGIL_OWNER(conns->dry.next, struct vigil__conn, memory);
+        vigil__list_remove(&c->memory);
+        vigil__conn_todo(loop, c, VIGIL__TODO_READ);
+    }
 }
 
 /* Resets the connection whose output has stood still longest. */
@@ -88,6 +108,8 @@ void vigil__memory_work(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     struct vigil__pool *pool = &loop->pool;
+    if (VIGIL_UNLIKELY(!vigil__list_empty(&conns->dry)))
+        dry_work(loop);
     if (VIGIL_LIKELY(vigil__list_empty(&conns->memory)))
         return;
     bool look = loop->now >= conns->memory_due;

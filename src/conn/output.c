@@ -182,10 +182,14 @@ static size_t output_refer(vigil_loop *loop, struct vigil__conn *c, struct vigil
     return n;
 }
 
-/* Whether these bytes lie in the buffer lent to `data`, and make up most of it. */
-static bool worth_referring(const struct vigil__buf *lent, const void *p, size_t n)
+/* Whether these bytes lie in the buffer lent to `data`, and make up most of it.  One of the
+ * kernel's is not kept while it runs out of them. */
+static bool worth_referring(const vigil_loop *loop, const struct vigil__buf *lent, const void *p,
+                            size_t n)
 {
     if (lent == NULL || n < REFER_MIN || n < lent->cap / 2)
+        return false;
+    if (lent->size_class == VIGIL__BUF_LENT && vigil__pool_lent_low(&loop->pool))
         return false;
     uintptr_t at = (uintptr_t)p;
     uintptr_t begin = (uintptr_t)lent->data;
@@ -195,8 +199,8 @@ static bool worth_referring(const struct vigil__buf *lent, const void *p, size_t
 size_t vigil__output_take(vigil_loop *loop, struct vigil__conn *c, struct vigil__buf *lent,
                           const void *p, size_t n)
 {
-    return worth_referring(lent, p, n) ? output_refer(loop, c, lent, p, n)
-                                       : output_copy(loop, c, p, n);
+    return worth_referring(loop, lent, p, n) ? output_refer(loop, c, lent, p, n)
+                                             : output_copy(loop, c, p, n);
 }
 
 size_t vigil_send(vigil_loop *loop, vigil_conn conn, const void *p, size_t n)
@@ -508,6 +512,8 @@ static void output_result(vigil_loop *loop, struct vigil__conn *c, int res)
 {
     if (res > 0)
         output_sent(loop, c, (size_t)res);
+    else if (res == VIGIL__EAGAIN)
+        c->op_out.flags |= VIGIL__OP_WAIT;
     else if (res < 0 && res != VIGIL_ECANCELED)
         vigil__conn_close(loop, c, res);
 }

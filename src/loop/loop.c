@@ -17,6 +17,7 @@ static const size_t memory_limit_min = 4 * (size_t)VIGIL__BUF_READ; /* one in, a
 
 static int loop_turn(vigil_loop *loop, vigil_ns timeout);
 static int turn_wait(vigil_loop *loop, vigil_ns timeout);
+static vigil_ns loop_due(vigil_loop *loop);
 static void turn_records(vigil_loop *loop, int count);
 static void clock_look(vigil_loop *loop, const char *callback);
 static bool loop_alive(const vigil_loop *loop);
@@ -112,6 +113,8 @@ int vigil_loop_turn(vigil_loop *loop, vigil_ns timeout_ns)
     if (status != 0)
         return status;
     int count = loop_turn(loop, timeout_ns);
+    if (count >= 0 && loop->backend->flush != NULL && !loop->closing)
+        loop->backend->flush(loop->backend_self); /* nobody knows when the next turn will be */
     return loop_leave(loop) ? VIGIL_ECANCELED : count;
 }
 
@@ -176,6 +179,8 @@ void vigil_loop_close(vigil_loop *loop)
     atomic_store(&loop->owner, vigil__thread_mark());
     loop->closing = true;
     bool forked = !vigil__process_is(loop->process);
+    if (forked)
+        loop->pool.give = NULL; /* the parent's kernel does not want this process's copies */
     if (loop->above != NULL && !forked) {
         loop->above->abort_all(loop, VIGIL_ECANCELED);
         loop_last_records(loop);
@@ -202,6 +207,14 @@ vigil_ns vigil_loop_due(vigil_loop *loop)
 {
     if (vigil__loop_check(loop) != 0)
         return VIGIL_FOREVER;
+    vigil_ns due = loop_due(loop);
+    if (loop->backend->flush != NULL && vigil__process_is(loop->process))
+        loop->backend->flush(loop->backend_self);
+    return due;
+}
+
+static vigil_ns loop_due(vigil_loop *loop)
+{
     vigil__ports_flush(loop);
     if (!vigil__list_empty(&loop->refused) || vigil__posts_pending(loop) ||
         atomic_load(&loop->sink.pending) != 0)
@@ -314,7 +327,7 @@ static int turn_wait(vigil_loop *loop, vigil_ns timeout)
         clock_look(loop, "several");
     if (loop->closing)
         return 0; /* the report of a stall ended it */
-    vigil_ns due = vigil_loop_due(loop);
+    vigil_ns due = loop_due(loop);
     return loop->backend->wait(loop->backend_self, loop->records, VIGIL__RECORDS_MAX,
                                due < timeout ? due : timeout);
 }

@@ -62,8 +62,8 @@ struct vigil__signal {
 struct vigil__above {
     /* Of an operation.  While the loop closes: what it brings is only taken back. */
     void (*record)(vigil_loop *loop, struct vigil__record *record);
-    void (*after_callback)(vigil_loop *loop);                       /* output leaves */
-    void (*work)(vigil_loop *loop);                                 /* what I/O left to do */
+    void (*after_callback)(vigil_loop *loop); /* output leaves */
+    void (*work)(vigil_loop *loop);           /* what I/O left to do */
     void (*deadlines)(vigil_loop *loop);
     void (*closes)(vigil_loop *loop);
     vigil_ns (*due)(const vigil_loop *loop); /* VIGIL_NOWAIT: there is work */
@@ -177,6 +177,15 @@ int vigil__op_start(vigil_loop *loop, struct vigil__op *op, struct vigil__record
 
 /* True: it is over, no record follows.  False: its last record is still to come. */
 bool vigil__op_cancel(vigil_loop *loop, struct vigil__op *op);
+
+/* Whether the backend performs operations of that kind. */
+static inline bool vigil__op_native(const vigil_loop *loop, enum vigil__op_kind kind)
+{
+    return (loop->caps.op_kinds >> kind & 1) != 0;
+}
+
+/* Whether an accept error is the newcomer's own, so that the next one may be taken (accept(2)). */
+bool vigil__accept_goes_on(int status);
 
 /* Performs what is parked on a port that is ready. */
 void vigil__port_ready(vigil_loop *loop, uint64_t key, uint32_t events);

@@ -78,9 +78,13 @@ static int start_ready(vigil_loop *loop, struct vigil__op *op, struct vigil__rec
 int vigil__op_start(vigil_loop *loop, struct vigil__op *op, struct vigil__record *record)
 {
     VIGIL_ASSERT(!op->active);
-    int status = (loop->caps.op_kinds >> op->kind & 1) != 0
-                     ? loop->backend->submit(loop->backend_self, op)
-                     : start_ready(loop, op, record);
+    /* What must not wait is tried here, and what must wait for room waits here. */
+    op->native = vigil__op_native(loop, op->kind) &&
+                 (op->flags & (VIGIL__OP_NOWAIT | VIGIL__OP_WAIT)) == 0;
+    if (op->native && op->kind == VIGIL__OP_RECV && vigil__pool_input_full(&loop->pool))
+        return VIGIL_ENOMEM;
+    int status = op->native ? loop->backend->submit(loop->backend_self, op)
+                            : start_ready(loop, op, record);
     op->active = status == 0;
     return status;
 }
@@ -89,12 +93,12 @@ bool vigil__op_cancel(vigil_loop *loop, struct vigil__op *op)
 {
     if (!op->active)
         return true;
-    if ((loop->caps.op_kinds >> op->kind & 1) != 0) {
+    if (op->native) {
         if (!vigil__process_is(loop->process)) { /* the parent has it */
             op->active = false;
             return true;
         }
-        (void)loop->backend->cancel(loop->backend_self, op); /* it only hurries the last record */
+        loop->backend->cancel(loop->backend_self, op); /* it only hurries the last record */
         return false;
     }
     op_unpark(loop, op);
@@ -152,6 +156,22 @@ void vigil__port_fail(vigil_loop *loop, struct vigil__port *port, int status)
     }
 }
 
+bool vigil__accept_goes_on(int status)
+{
+    switch (status) {
+    case VIGIL_ECONNRESET:
+    case VIGIL_EPROTO:
+    case VIGIL_EUNREACH:
+    case VIGIL_EACCES:
+    case VIGIL_ETIMEDOUT:
+    case VIGIL_ECONNREFUSED:
+    case VIGIL_ENOTSUP:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static int op_attempt(vigil_loop *loop, struct vigil__op *op, bool ready)
 {
     const vigil_host *host = loop->host;
@@ -199,23 +219,6 @@ static void op_deliver(vigil_loop *loop, struct vigil__op *op, struct vigil__rec
     loop->above->record(loop, record);
 }
 
-/* Whether an accept error is the newcomer's own, so that the next one may be taken (accept(2)). */
-static bool accept_goes_on(int status)
-{
-    switch (status) {
-    case VIGIL_ECONNRESET:
-    case VIGIL_EPROTO:
-    case VIGIL_EUNREACH:
-    case VIGIL_EACCES:
-    case VIGIL_ETIMEDOUT:
-    case VIGIL_ECONNREFUSED:
-    case VIGIL_ENOTSUP:
-        return true;
-    default:
-        return false;
-    }
-}
-
 static void perform_accepts(vigil_loop *loop, struct vigil__op *op)
 {
     int rounds = (op->flags & VIGIL__OP_BLOCKING) != 0 ? 1 : ACCEPTS_MAX;
@@ -224,7 +227,7 @@ static void perform_accepts(vigil_loop *loop, struct vigil__op *op)
         record.res = op_attempt(loop, op, true);
         if (record.res == VIGIL__EAGAIN)
             return;
-        if (record.res >= 0 || accept_goes_on(record.res))
+        if (record.res >= 0 || vigil__accept_goes_on(record.res))
             record.flags = VIGIL__RECORD_MORE;
         op_deliver(loop, op, &record);
         if (loop->closing)

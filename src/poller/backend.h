@@ -81,9 +81,11 @@ enum {
 struct vigil__op {
     uint64_t key;
     vigil_fd fd;
-    uint32_t port; /* the loop's slot for fd: where op_ready parks it */
+    uint32_t port;   /* the loop's slot for fd: where op_ready parks it */
+    uint32_t ticket; /* the backend's own, from submit to the last record */
     uint8_t kind, flags;
     bool active; /* started, and its last record not yet seen */
+    bool native; /* submitted to the backend */
     union {
         struct {
             const vigil_iov *iov;
@@ -104,6 +106,7 @@ struct vigil__backend_caps {
     unsigned events;   /* event bits it can report */
     bool edge;         /* VIGIL_EDGE works */
     uint32_t op_kinds; /* bit per vigil__op_kind that submit takes */
+    uint32_t batch; /* a wait with as many records may have left others behind; 0: no such bound */
 };
 
 struct vigil__backend {
@@ -125,21 +128,28 @@ struct vigil__backend {
     /* Any thread, async-signal-safe; drained inside wait, which reports it as a KEY_WAKE record. */
     int (*wake)(void *self);
     /* A descriptor that is readable when wait would answer at once, the same one until close;
-     * NULL: there is none. */
+     * NULL: there is none.  What was put off until the wait counts once it is flushed. */
     int (*fd)(void *self);
-    /* Operations taken to the kernel.  NULL: readiness only.
+    /* Hands to the kernel what was put off until the next wait.  NULL: nothing is. */
+    void (*flush)(void *self);
+    /* Operations taken to the kernel.  NULL: readiness only.  A SEND never waits for room: it may
+     * end with VIGIL__EAGAIN.
      * 0; VIGIL_EFULL, VIGIL_ENOMEM: not taken. */
     int (*submit)(void *self, struct vigil__op *op);
     /* Hurries the last record, which a later wait brings soon: VIGIL_ECANCELED, or what the
      * operation did before.  Twice is once. */
-    int (*cancel)(void *self, struct vigil__op *op);
+    void (*cancel)(void *self, struct vigil__op *op);
     /* The last reference of a buffer that came by vigil__buf_lend() was dropped.  NULL: none do. */
     void (*give)(void *self, struct vigil__buf *buf);
+    /* What it found in this kernel, by trying: as vigil_backend_features().  NULL: there is nothing
+     * to tell. */
+    int (*features)(vigil_feature *out, int max);
 };
 
 extern const struct vigil__backend vigil__backend_select;
 extern const struct vigil__backend vigil__backend_poll;
 extern const struct vigil__backend vigil__backend_epoll;
+extern const struct vigil__backend vigil__backend_io_uring;
 
 /* Those built in, best first, NULL behind the last. */
 extern const struct vigil__backend *const vigil__backends[];

@@ -9,11 +9,9 @@
 
 const struct vigil__backend *const vigil__backends[] = {
 #ifdef __linux__
-    &vigil__backend_epoll,
+    &vigil__backend_io_uring, &vigil__backend_epoll,
 #endif
-    &vigil__backend_poll,
-    &vigil__backend_select,
-    NULL,
+    &vigil__backend_poll,     &vigil__backend_select, NULL,
 };
 
 static int open_first(const struct vigil__backend_config *config,
@@ -56,6 +54,32 @@ int vigil_backend_try(const char *name)
     return err;
 }
 
+int vigil_backend_features(const char *name, vigil_feature *out, int max)
+{
+    if (name == NULL || max < 0 || (max > 0 && out == NULL))
+        return VIGIL_EINVAL;
+    for (size_t i = 0; vigil__backends[i] != NULL; i++)
+        if (strcmp(vigil__backends[i]->name, name) == 0)
+            return vigil__backends[i]->features != NULL ? vigil__backends[i]->features(out, max)
+                                                        : 0;
+    return VIGIL_EINVAL;
+}
+
+/* Opens one that nobody asked for by name.  A backend for operations is taken only where it can
+ * perform some, and for somebody who has some: by mere readiness it is no better than the next. */
+static int open_unasked(const struct vigil__backend *backend, void **self,
+                        const struct vigil__backend_config *config,
+                        struct vigil__backend_caps *found)
+{
+    if (backend->submit != NULL && config->pool == NULL)
+        return VIGIL_ENOTSUP;
+    int err = backend->open(self, config, found);
+    if (err < 0 || backend->submit == NULL || found->op_kinds != 0)
+        return err;
+    backend->close(*self);
+    return VIGIL_ENOTSUP;
+}
+
 /* Goes on to the next only where one is not to be had here: being out of memory or descriptors is
  * not a reason to take a lesser one for good. */
 static int open_first(const struct vigil__backend_config *config,
@@ -65,7 +89,7 @@ static int open_first(const struct vigil__backend_config *config,
     int err = VIGIL_ENOTSUP;
     for (size_t i = 0; err == VIGIL_ENOTSUP && config->host->backends[i] != NULL; i++) {
         *backend = config->host->backends[i];
-        err = (*backend)->open(self, config, found);
+        err = open_unasked(*backend, self, config, found);
     }
     return err;
 }

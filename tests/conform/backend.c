@@ -145,6 +145,14 @@ static bool is_readable(int fd)
     return poll(&entry, 1, 0) == 1;
 }
 
+/* Whether the descriptor that stands for a wait is, with nothing put off. */
+static bool would_answer(const struct opened *opened)
+{
+    if (opened->backend->flush != NULL)
+        opened->backend->flush(opened->self);
+    return is_readable(opened->backend->fd(opened->self));
+}
+
 CONFORM(the_descriptor_is_readable_when_a_wait_would_answer)
 {
     struct opened opened;
@@ -153,31 +161,31 @@ CONFORM(the_descriptor_is_readable_when_a_wait_would_answer)
         opened.backend->close(opened.self);
         SKIP("this backend has none");
     }
-    int fd = opened.backend->fd(opened.self), fds[2], file = empty_file();
+    int fds[2], file = empty_file();
     struct vigil__record record;
     pipe_empty(fds);
     EQ_INT(0, set(&opened, fds[0], 0, VIGIL_IN, 1));
-    OK(!is_readable(fd));
+    OK(!would_answer(&opened));
     put(fds[1], "x");
-    OK(is_readable(fd), "data");
+    OK(would_answer(&opened), "data");
     EQ_INT(0, set(&opened, fds[0], VIGIL_IN, 0, 1));
-    OK(!is_readable(fd));
+    OK(!would_answer(&opened));
     EQ_INT(0, opened.backend->wake(opened.self));
-    OK(is_readable(fd), "a wake-up");
+    OK(would_answer(&opened), "a wake-up");
     EQ_INT(1, wait_records(&opened, &record, 1, VIGIL_NOWAIT));
-    OK(!is_readable(fd));
+    OK(!would_answer(&opened));
 
     /* Files that the kernel refuses count as well. */
     EQ_INT(0, set(&opened, file, 0, VIGIL_IN | VIGIL_ONESHOT, 1));
-    OK(is_readable(fd), "a file");
+    OK(would_answer(&opened), "a file");
     EQ_INT(1, wait_records(&opened, &record, 1, VIGIL_NOWAIT));
-    OK(!is_readable(fd), "its shot is spent");
+    OK(!would_answer(&opened), "its shot is spent");
     EQ_INT(0, set(&opened, file, VIGIL_IN | VIGIL_ONESHOT, VIGIL_PRI, 1));
-    OK(!is_readable(fd), "a file has no urgent data");
+    OK(!would_answer(&opened), "a file has no urgent data");
     EQ_INT(0, set(&opened, file, VIGIL_PRI, VIGIL_OUT, 1));
-    OK(is_readable(fd), "a file, again");
+    OK(would_answer(&opened), "a file, again");
     EQ_INT(0, set(&opened, file, VIGIL_OUT, 0, 1));
-    OK(!is_readable(fd), "removed");
+    OK(!would_answer(&opened), "removed");
     opened.backend->close(opened.self);
     close_pair(fds);
     close(file);
@@ -214,11 +222,12 @@ CONFORM(the_descriptor_stays_the_same_when_a_foreign_close_is_healed)
         EQ_INT(0, set(&opened, gone[0], 0, VIGIL_IN, 3));
         close(gone[0]);
         EQ_INT(0, set(&opened, gone[0], VIGIL_IN, 0, 3));
-        OK(is_readable(fd), "for the duplicate alone");
+        bool held = strcmp(backend, "epoll") == 0; /* it cannot be taken out any more */
+        OK(would_answer(&opened) == held, "for the duplicate alone");
         EQ_INT(0, wait_records(&opened, &record, 1, VIGIL_NOWAIT), "it is nobody's");
         if (i > 0 && wait_records(&opened, &record, 1, VIGIL_NOWAIT) == 1) /* the last round's */
             EQ_INT(VIGIL__KEY_WAKE, vigil__key_class(record.key), "one may be told again");
-        OK(!is_readable(fd), "healed");
+        OK(!would_answer(&opened), "healed");
         EQ_INT(fd, opened.backend->fd(opened.self));
         EQ_INT(FD_CLOEXEC, fcntl(fd, F_GETFD));
         close(gone[1]);
@@ -227,18 +236,18 @@ CONFORM(the_descriptor_stays_the_same_when_a_foreign_close_is_healed)
 
         /* What is waited for is seen through it as before: a descriptor, a file, a wake-up. */
         put(other[1], "x");
-        OK(is_readable(fd), "data");
+        OK(would_answer(&opened), "data");
         REQUIRE(wait_records(&opened, &record, 1, VIGIL_NOWAIT) == 1);
         EQ_INT(1, vigil__key_slot(record.key));
         EQ_INT(1, read(other[0], &(char){ 0 }, 1));
         EQ_INT(0, set(&opened, file, VIGIL_PRI, VIGIL_IN, 2));
-        OK(is_readable(fd), "a file");
+        OK(would_answer(&opened), "a file");
         REQUIRE(wait_records(&opened, &record, 1, VIGIL_NOWAIT) == 1);
         EQ_INT(2, vigil__key_slot(record.key));
         EQ_INT(0, set(&opened, file, VIGIL_IN, VIGIL_PRI, 2));
-        OK(!is_readable(fd), "silence");
+        OK(!would_answer(&opened), "silence");
         EQ_INT(0, opened.backend->wake(opened.self));
-        OK(is_readable(fd), "a wake-up");
+        OK(would_answer(&opened), "a wake-up");
         REQUIRE(wait_records(&opened, &record, 1, VIGIL_NOWAIT) == 1);
         EQ_INT(VIGIL__KEY_WAKE, vigil__key_class(record.key));
     }
@@ -275,7 +284,8 @@ TEST(the_first_backend_that_works_is_taken)
 {
     struct opened opened;
     REQUIRE(open_backend(&opened, NULL, SIZE_MAX) == 0);
-    EQ_STR(vigil_backend_name(0), opened.backend->name);
+    bool first_performs = strcmp(vigil_backend_name(0), "io_uring") == 0; /* of no use here */
+    EQ_STR(vigil_backend_name(first_performs ? 1 : 0), opened.backend->name);
     opened.backend->close(opened.self);
     EQ_INT(VIGIL_EINVAL, open_backend(&opened, "nonsense", SIZE_MAX));
     EQ_INT(VIGIL_ENOMEM, open_backend(&opened, NULL, 0), "not a reason to take a lesser one");

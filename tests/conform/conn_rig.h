@@ -258,7 +258,11 @@ TEST_MAYBE_UNUSED static int rig_client(struct rig *rig)
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(rig->addr.port) };
     memcpy(&to.sin_addr, rig->addr.ip, 4);
-    REQUIRE(connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0, "connect: %s", strerror(errno));
+    int result;
+    do /* the end of a ring may interrupt it */
+        result = connect(fd, (struct sockaddr *)&to, sizeof(to));
+    while (result < 0 && errno == EINTR);
+    REQUIRE(result == 0, "connect: %s", strerror(errno));
     return fd;
 }
 

@@ -89,6 +89,7 @@ CONFORM(idle_begins_anew_with_every_byte_out)
         lives_until(&rig, limit_ns);
         EQ_INT(1, vigil_send(rig.loop, rig.conn, "x", 1));
         rig_client_gets(&rig, fd, &text, 1);
+        rig_settle(&rig); /* the kernel's record of the send */
     }
     closes_after(&rig, limit_ns);
     close(fd);
@@ -208,6 +209,7 @@ CONFORM(a_late_answer_gives_the_peer_its_whole_time)
     client_send(fd, "x");
     char text;
     rig_client_gets(&rig, fd, &text, 1);
+    rig_settle(&rig); /* the kernel's record of the send */
     closes_after(&rig, limit_ns);
     close(fd);
     rig_close(&rig);

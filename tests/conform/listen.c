@@ -293,7 +293,8 @@ CONFORM(a_burst_of_accepts_is_taken_in_turns_beside_others)
         fds[i] = rig_client(&rig);
     client_send(served, "x");
     RIG_UNTIL(&rig, rig.used_total == 1);
-    OK(rig.opened < 300, "%d had to be taken first", rig.opened); /* the budget */
+    if (!test_kernel_performs(backend)) /* which takes in all who wait, in one go */
+        OK(rig.opened < 300, "%d had to be taken first", rig.opened); /* the budget */
     RIG_UNTIL(&rig, rig.opened == 301);
     for (int i = 0; i < 300; i++)
         close(fds[i]);

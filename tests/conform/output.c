@@ -107,6 +107,8 @@ CONFORM(owned_memory_is_done_once_when_it_has_gone_out)
     EQ_INT(0, done);
     static char text[5000];
     rig_client_gets(&rig, fd, text, sizeof(text));
+    RIG_UNTIL(&rig, done > 0);
+    rig_settle(&rig);
     EQ_INT(1, done);
     EQ_INT(0, memcmp(text, letters, sizeof(text)));
     close(fd);

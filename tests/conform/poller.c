@@ -95,6 +95,8 @@ CONFORM(backend_is_what_was_asked_for)
 TEST(choosing_a_backend)
 {
     vigil_poller *poller = NULL;
+    bool first_performs = strcmp(vigil_backend_name(0), "io_uring") == 0; /* of no use here */
+    const char *best = vigil_backend_name(first_performs ? 1 : 0);
     EQ_INT(VIGIL_EINVAL, vigil_poller_open(&poller, "kevent"));
     EQ_INT(VIGIL_EINVAL, vigil_poller_open(NULL, "poll"));
     EQ_INT(VIGIL_EINVAL, vigil_backend_try("nonsense"));
@@ -105,14 +107,13 @@ TEST(choosing_a_backend)
     EQ_INT(VIGIL_EINVAL, vigil_poller_open(&poller, NULL));
     setenv("VIGIL_BACKEND", "", 1);
     poller = open_poller(NULL);
-    EQ_STR(vigil_backend_name(0), vigil_poller_backend(poller), "empty is as if not there");
+    EQ_STR(best, vigil_poller_backend(poller), "empty is as if not there");
     vigil_poller_close(poller);
     unsetenv("VIGIL_BACKEND");
     poller = open_poller(NULL);
-    EQ_STR(vigil_backend_name(0), vigil_poller_backend(poller), "the best");
+    EQ_STR(best, vigil_poller_backend(poller), "the best");
     vigil_poller_close(poller);
     vigil_poller_close(NULL);
-    EQ_STR(NULL, vigil_backend_name(3));
     EQ_STR(NULL, vigil_backend_name(SIZE_MAX));
 }
 
@@ -120,7 +121,7 @@ CONFORM(out_of_descriptors)
 {
     struct rlimit old, none;
     REQUIRE(getrlimit(RLIMIT_NOFILE, &old) == 0);
-    for (rlim_t more = 0; more < 2; more++) { /* epoll needs two */
+    for (rlim_t more = 0; more < 2; more++) { /* epoll and io_uring need two */
         int lowest = dup(STDOUT_FILENO);
         close(lowest);
         none = (struct rlimit){ .rlim_cur = (rlim_t)lowest + more, .rlim_max = old.rlim_max };
@@ -128,7 +129,8 @@ CONFORM(out_of_descriptors)
         vigil_poller *poller = NULL;
         int err = vigil_poller_open(&poller, backend);
         setrlimit(RLIMIT_NOFILE, &old);
-        bool enough = more == 1 && strcmp(backend, "epoll") != 0;
+        bool two = strcmp(backend, "epoll") == 0 || strcmp(backend, "io_uring") == 0;
+        bool enough = more == 1 && !two;
         EQ_INT(enough ? 0 : VIGIL_EMFILE, err);
         if (err == 0)
             vigil_poller_close(poller);
@@ -276,7 +278,8 @@ CONFORM(caps_say_what_can_be_reported)
        "0x%x", caps);
     EQ_INT(!is_select(backend), (caps & VIGIL_RDHUP) != 0);
     EQ_INT(!is_select(backend), (caps & VIGIL_HUP) != 0);
-    EQ_INT(strcmp(backend, "epoll") == 0, (caps & VIGIL_EDGE) != 0);
+    bool edges = strcmp(backend, "epoll") == 0 || strcmp(backend, "io_uring") == 0;
+    EQ_INT(edges, (caps & VIGIL_EDGE) != 0);
     vigil_poller_close(poller);
 }
 
