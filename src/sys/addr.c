@@ -57,8 +57,8 @@ size_t vigil_addr_format(const vigil_addr *addr, char *text, size_t size)
 {
     switch (addr->family) {
     case VIGIL_FAMILY_INET:
-        return (size_t)snprintf(text, size, "%u.%u.%u.%u:%u", addr->ip[0], addr->ip[1],
-                                addr->ip[2], addr->ip[3], addr->port);
+        return (size_t)snprintf(text, size, "%u.%u.%u.%u:%u", addr->ip[0], addr->ip[1], addr->ip[2],
+                                addr->ip[3], addr->port);
     case VIGIL_FAMILY_INET6:
         return format_inet6(addr, text, size);
     case VIGIL_FAMILY_UNIX:
@@ -83,12 +83,12 @@ int vigil_resolve(const char *where, vigil_addr *out, int max)
 
 static vigil_addr loopback6(uint16_t port)
 {
-    return (vigil_addr){.family = VIGIL_FAMILY_INET6, .port = port, .ip = {[15] = 1}};
+    return (vigil_addr){ .family = VIGIL_FAMILY_INET6, .port = port, .ip = { [15] = 1 } };
 }
 
 static vigil_addr loopback4(uint16_t port)
 {
-    return (vigil_addr){.family = VIGIL_FAMILY_INET, .port = port, .ip = {127, 0, 0, 1}};
+    return (vigil_addr){ .family = VIGIL_FAMILY_INET, .port = port, .ip = { 127, 0, 0, 1 } };
 }
 
 static int localhost_addresses(uint16_t port, vigil_addr *out, int max)
@@ -242,7 +242,7 @@ static const char *path_byte(const char *text, char *out)
 
 static int parse_unix(vigil_addr *out, const char *path)
 {
-    vigil_addr addr = {.family = VIGIL_FAMILY_UNIX};
+    vigil_addr addr = { .family = VIGIL_FAMILY_UNIX };
     bool abstract = path[0] == '@';
     if (abstract) /* its first byte is the 0 that is there already */
         path++;
@@ -308,7 +308,7 @@ static size_t format_unix(const vigil_addr *addr, char *text, size_t size)
 
 static unsigned inet_to_system(const vigil_addr *addr, struct sockaddr_storage *out)
 {
-    struct sockaddr_in inet = {.sin_family = AF_INET, .sin_port = htons(addr->port)};
+    struct sockaddr_in inet = { .sin_family = AF_INET, .sin_port = htons(addr->port) };
     memcpy(&inet.sin_addr, addr->ip, sizeof inet.sin_addr);
     memcpy(out, &inet, sizeof inet);
     return sizeof inet;
@@ -316,7 +316,7 @@ static unsigned inet_to_system(const vigil_addr *addr, struct sockaddr_storage *
 
 static unsigned inet6_to_system(const vigil_addr *addr, struct sockaddr_storage *out)
 {
-    struct sockaddr_in6 inet6 = {.sin6_family = AF_INET6, .sin6_port = htons(addr->port)};
+    struct sockaddr_in6 inet6 = { .sin6_family = AF_INET6, .sin6_port = htons(addr->port) };
     inet6.sin6_scope_id = addr->scope;
     memcpy(&inet6.sin6_addr, addr->ip, sizeof inet6.sin6_addr);
     memcpy(out, &inet6, sizeof inet6);
@@ -325,7 +325,7 @@ static unsigned inet6_to_system(const vigil_addr *addr, struct sockaddr_storage 
 
 static unsigned unix_to_system(const vigil_addr *addr, struct sockaddr_storage *out)
 {
-    struct sockaddr_un local = {.sun_family = AF_UNIX};
+    struct sockaddr_un local = { .sun_family = AF_UNIX };
     if (addr->path_len == 0 || addr->path_len > sizeof local.sun_path)
         return 0; /* unnamed: there is nothing to bind or connect to */
     memcpy(local.sun_path, addr->path, addr->path_len);

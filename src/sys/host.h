@@ -69,7 +69,7 @@ struct vigil_host {
     int (*socket_error)(void *self, vigil_fd fd);
     int (*recv)(void *self, vigil_fd fd, void *p, size_t n); /* never blocks, whatever the flags */
     int (*sendv)(void *self, vigil_fd fd, const vigil_iov *iov,
-                 size_t count); /* likewise; no SIGPIPE */
+                 size_t count);               /* likewise; no SIGPIPE */
     int (*shutdown)(void *self, vigil_fd fd); /* of writing */
     int (*option)(void *self, vigil_fd fd, enum vigil__sockopt option, int value);
     int (*local)(void *self, vigil_fd fd, vigil_addr *out);

@@ -33,9 +33,9 @@
 #define MSG_NOSIGNAL 0 /* such systems have SO_NOSIGPIPE, see socket_prepare() */
 #endif
 
-#define RETRY(result, call)                   \
-    do                                        \
-        (result) = (call);                    \
+#define RETRY(result, call) \
+    do                      \
+        (result) = (call);  \
     while ((result) < 0 && errno == EINTR)
 
 /* A list of our pieces is handed to the kernel as it stands. */
@@ -80,7 +80,7 @@ static struct iovec *iovec_of(const vigil_iov *iov)
 static vigil_ns host_now(void *self)
 {
     (void)self;
-    struct timespec now = {0};
+    struct timespec now = { 0 };
     (void)clock_gettime(CLOCK_MONOTONIC, &now); /* fails only where there is no such clock */
     return VIGIL_S(now.tv_sec) + now.tv_nsec;
 }
@@ -260,7 +260,7 @@ static int set_keepalive(int fd, int value)
 
 static int set_reset(int fd, bool on)
 {
-    struct linger linger = {.l_onoff = on, .l_linger = 0};
+    struct linger linger = { .l_onoff = on, .l_linger = 0 };
     return status(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger));
 }
 
@@ -372,7 +372,7 @@ static void sigpipe_restore(const struct sigpipe_guard *guard, bool broken)
     (void)sigemptyset(&sigpipe);
     (void)sigaddset(&sigpipe, SIGPIPE);
     if (broken && !guard->pending) {
-        const struct timespec at_once = {0};
+        const struct timespec at_once = { 0 };
         int taken;
         RETRY(taken, sigtimedwait(&sigpipe, NULL, &at_once));
         (void)taken; /* none: some devices say EPIPE without a signal */
@@ -542,14 +542,14 @@ static int status_of_resolver(int error)
 static int host_resolve(void *self, const char *name, uint16_t port, vigil_addr *out, int max)
 {
     (void)self;
-    const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    const struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
     struct addrinfo *found = NULL;
     int error = getaddrinfo(name, NULL, &hints, &found);
     if (error != 0)
         return status_of_resolver(error);
     int count = 0;
     for (struct addrinfo *at = found; at != NULL && count < max; at = at->ai_next) {
-        struct sockaddr_storage system = {0};
+        struct sockaddr_storage system = { 0 };
         memcpy(&system, at->ai_addr, vigil__min(at->ai_addrlen, sizeof system));
         vigil__addr_from_system(&out[count], &system, at->ai_addrlen);
         out[count].port = port;
@@ -563,7 +563,7 @@ static int host_resolve(void *self, const char *name, uint16_t port, vigil_addr 
 
 static const vigil_host system_host = {
     .backends = vigil__backends,
-    .allocator = {.resize = host_resize},
+    .allocator = { .resize = host_resize },
     .now = host_now,
     .socket = host_socket,
     .bind = host_bind,

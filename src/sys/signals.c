@@ -84,7 +84,7 @@ static void on_signal(int signo)
 static int disposition_take(int signo)
 {
     /* No other handler runs inside ours: one that jumps out would leave `inside` counted. */
-    struct sigaction ours = {.sa_handler = on_signal, .sa_flags = SA_RESTART | SA_ONSTACK};
+    struct sigaction ours = { .sa_handler = on_signal, .sa_flags = SA_RESTART | SA_ONSTACK };
     (void)sigfillset(&ours.sa_mask);
     if (sigaction(signo, &ours, &signals[signo - 1].found) < 0)
         return vigil__status_of(errno);

@@ -9,15 +9,11 @@ static const struct {
     size_t n, took;
     const char *line;
 } line_rows[] = {
-    { "", 0, 0, NULL },
-    { "a", 1, 0, NULL },
-    { "\n", 1, 1, "" },
-    { "\r\n", 2, 2, "" },
-    { "\r", 1, 0, NULL },
-    { "a\r\nb\n", 5, 3, "a" },
+    { "", 0, 0, NULL },         { "a", 1, 0, NULL },
+    { "\n", 1, 1, "" },         { "\r\n", 2, 2, "" },
+    { "\r", 1, 0, NULL },       { "a\r\nb\n", 5, 3, "a" },
     { "a\rb\n", 4, 4, "a\rb" }, /* only the one before the end goes */
-    { "a\r\r\n", 4, 4, "a\r" },
-    { "whole\nand more", 14, 6, "whole" },
+    { "a\r\r\n", 4, 4, "a\r" }, { "whole\nand more", 14, 6, "whole" },
     { "cut\n", 3, 0, NULL }, /* the newline is not there yet */
 };
 
@@ -50,7 +46,7 @@ static const struct {
     { "\0\0\0\2xy", 6, 2, 0, 6, 2 },
     { "\0\0\0\2xyz", 7, 2, 0, 6, 2 }, /* what is behind stays */
     { "\0\0\0\2x", 5, 2, 0, 0, 0 },
-    { "\1\0x", 3, 0, 0, 0, 0 },                 /* 256, big endian */
+    { "\1\0x", 3, 0, 0, 0, 0 },                /* 256, big endian */
     { "\377\377\377\377abcd", 8, 0, 0, 0, 0 }, /* four gigabytes do not wrap around */
 };
 
