@@ -37,7 +37,7 @@ static void input_shape(const vigil_loop *loop, const struct vigil__conn *c, str
     op->fd = c->fd_in;
     op->port = c->port_in->slot.index;
     op->flags = c->blocking_in ? VIGIL__OP_BLOCKING : 0;
-    if (c->drain && !c->blocking_in && !c->finishing)
+    if (c->drain && !c->finishing)
         op->flags |= VIGIL__OP_NOWAIT;
     else if (c->held_len == 0 && !(native && vigil__memory_short(loop)))
         op->flags |= VIGIL__OP_MULTI; /* the kernel's knows no len */

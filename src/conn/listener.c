@@ -534,9 +534,7 @@ static bool drain_socket(vigil_loop *loop, struct vigil__listener *l, struct vig
     for (int i = 0; i < DRAIN_MAX && !s->drained && !s->op.active && !l->resting; i++) {
         struct vigil__record record;
         s->op.flags = (s->op.flags & VIGIL__OP_BLOCKING) | VIGIL__OP_NOWAIT;
-        /* One that may block cannot be asked whether anybody waits. */
-        bool may_block = (s->op.flags & VIGIL__OP_BLOCKING) != 0;
-        int status = may_block ? VIGIL__EAGAIN : vigil__op_start(loop, &s->op, &record);
+        int status = vigil__op_start(loop, &s->op, &record);
         if (status == VIGIL_EFULL)
             return false; /* behind the next wait there is room */
         if (status <= 0)

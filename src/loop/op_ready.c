@@ -51,23 +51,24 @@ static int op_receive(vigil_loop *loop, struct vigil__op *op, struct vigil__reco
     return res;
 }
 
+/* Whether it would wait, which one that may block cannot be asked by trying. */
+static bool op_would_wait(const vigil_loop *loop, const struct vigil__op *op)
+{
+    return (op->flags & VIGIL__OP_BLOCKING) != 0 && !loop->host->readable(loop->host->self, op->fd);
+}
+
 static int start_ready(vigil_loop *loop, struct vigil__op *op, struct vigil__record *record)
 {
     bool try_now = op_is_input(op) ? (op->flags & VIGIL__OP_NOWAIT) != 0
                                    : (op->flags & (VIGIL__OP_WAIT | VIGIL__OP_BLOCKING)) == 0;
     if (try_now) {
         *record = (struct vigil__record){ .key = op->key };
-        switch (op->kind) {
-        case VIGIL__OP_ACCEPT:
-            record->res = op_attempt(loop, op, true);
-            break;
-        case VIGIL__OP_RECV:
-        case VIGIL__OP_READ:
+        if (op_would_wait(loop, op))
+            record->res = VIGIL__EAGAIN;
+        else if (op->kind == VIGIL__OP_RECV || op->kind == VIGIL__OP_READ)
             record->res = op_receive(loop, op, record);
-            break;
-        default:
-            record->res = op_attempt(loop, op, false);
-        }
+        else
+            record->res = op_attempt(loop, op, op->kind == VIGIL__OP_ACCEPT);
         if (record->res != VIGIL__EAGAIN || (op->flags & VIGIL__OP_NOWAIT) != 0)
             return 1;
     }

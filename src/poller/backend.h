@@ -73,7 +73,8 @@ enum {
     VIGIL__OP_MULTI = 1,    /* may go on until cancelled, or end with any record: ACCEPT, RECV */
     VIGIL__OP_NOWAIT = 2,   /* answers VIGIL__EAGAIN instead of waiting */
     VIGIL__OP_WAIT = 4,     /* would block for sure (the last one was cut short): wait first */
-    VIGIL__OP_BLOCKING = 8, /* the descriptor may block: once, and only when it is ready */
+    VIGIL__OP_BLOCKING = 8, /* the descriptor may block: once, and only when it is ready; with
+                             * NOWAIT it is asked first whether it is */
 };
 
 /* An operation belongs to the one who performs it from its start to its last record, the one

@@ -81,6 +81,8 @@ struct vigil_host {
     int (*pread)(void *self, vigil_fd fd, void *p, size_t n, int64_t offset);
     int (*close)(void *self, vigil_fd fd);
     int (*describe)(void *self, vigil_fd fd, struct vigil__fd_info *out);
+    /* Whether a read or an accept would not block now: for descriptors that may. */
+    bool (*readable)(void *self, vigil_fd fd);
     /* Puts the same pipe or terminal, opened anew and non-blocking, in the place of `fd`: nobody
      * who shares the old description notices.  VIGIL_ENOTSUP: cannot; `fd` is as it was. */
     int (*reopen)(void *self, vigil_fd fd);

@@ -13,6 +13,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -437,6 +438,15 @@ static int host_describe(void *self, vigil_fd fd, struct vigil__fd_info *out)
     return 0;
 }
 
+static bool host_readable(void *self, vigil_fd fd)
+{
+    (void)self;
+    struct pollfd entry = { .fd = fd, .events = POLLIN };
+    int ready;
+    RETRY(ready, poll(&entry, 1, 0));
+    return ready > 0; /* an end or an error too: the call then tells which */
+}
+
 /* Opens the file behind `fd` once more, non-blocking. */
 static int open_again(int fd, int flags)
 {
@@ -582,6 +592,7 @@ static const vigil_host system_host = {
     .pread = host_pread,
     .close = host_close,
     .describe = host_describe,
+    .readable = host_readable,
     .reopen = host_reopen,
     .file_size = host_file_size,
     .path_identity = host_path_identity,

@@ -718,6 +718,22 @@ TEST(describe)
     EQ_INT(0, HOST(close, pair[1]), "the pair's other side");
 }
 
+TEST(readable)
+{
+    int ends[2];
+    EQ_INT(0, pipe2(ends, 0), "a pipe");
+    OK(!HOST(readable, ends[0]), "empty");
+    EQ_INT(1, write(ends[1], "x", 1));
+    OK(HOST(readable, ends[0]), "a byte");
+    char byte;
+    EQ_INT(1, HOST(read, ends[0], &byte, 1));
+    OK(!HOST(readable, ends[0]), "empty again");
+    EQ_INT(0, HOST(close, ends[1]));
+    OK(HOST(readable, ends[0]), "the end");
+    EQ_INT(0, HOST(close, ends[0]));
+    OK(HOST(readable, ends[0]), "closed: the read tells");
+}
+
 TEST(reopen_pipe)
 {
     int ends[2], shared[2];
