@@ -552,7 +552,11 @@ VIGIL_API int vigil_adopt(vigil_loop *loop, vigil_fd in, vigil_fd out,
 
 /* Sending.  No send enters the kernel or reports the peer's error: output leaves when the callback
  * that runs returns (outside callbacks: in the next turn).  TCP_NODELAY is on.  After vigil_end()
- * or vigil_finish() sends answer VIGIL_ECLOSED (vigil_send: 0). */
+ * or vigil_finish() sends answer VIGIL_ECLOSED (vigil_send: 0).
+ *
+ * When the system says that the peer takes no more, output is over: what is queued is dropped and
+ * counted, and sends answer as after vigil_end().  What the peer had sent before is still offered
+ * to `data`, unless the connection is paused, finished or coupled; then `close` tells why. */
 
 /* Queues the prefix of `p` that fits below out_high, copied; answers its length, 0 also when the
  * connection is ended or stale.  `while`-free by design: what was not taken, `data` answers less

@@ -312,7 +312,8 @@ void vigil__conn_close(vigil_loop *loop, struct vigil__conn *c, int why)
     if (c->closing)
         return;
     c->closing = true;
-    c->why = why;
+    if (c->why == VIGIL_OK || why == VIGIL_ECANCELED)
+        c->why = why; /* else output failed before, and why is known */
     c->todo = 0;
     (void)vigil__op_cancel(loop, &c->op_in); /* conn_free waits for what is still under way */
     (void)vigil__op_cancel(loop, &c->op_out);

@@ -93,7 +93,7 @@ struct vigil__conn {
 
     /* The end. */
     bool closing, reset;
-    int why;
+    int why; /* before it closes: why output failed */
 
     uint8_t todo;
     struct vigil__link all;     /* of the loop's connections */
@@ -217,6 +217,11 @@ void vigil__fd_close(vigil_loop *loop, vigil_fd fd);
 /* ---- input.c ---- */
 
 void vigil__input_record(vigil_loop *loop, struct vigil__conn *c, struct vigil__record *record);
+/* Output has failed; what is there is still read, if anybody wants it. */
+static inline bool vigil__conn_failed(const struct vigil__conn *c)
+{
+    return VIGIL_UNLIKELY(c->why != VIGIL_OK);
+}
 /* Starts or stops reading, as the state says. */
 void vigil__input_update(vigil_loop *loop, struct vigil__conn *c);
 void vigil__input_offer(vigil_loop *loop, struct vigil__conn *c);

@@ -28,6 +28,14 @@ static bool input_wanted(const struct vigil__conn *c)
     return c->finishing ? !c->memory_wait : !input_waits(c);
 }
 
+/* Whether somebody listens to what still comes.  Who paused may wait for output that has failed,
+ * and who is coupled is about to be aborted. */
+static bool input_heard(const struct vigil__conn *c)
+{
+    return c->opened && c->port_in != NULL && !c->eof_told && !c->finishing && !c->paused &&
+           c->couple_to.v == 0;
+}
+
 /* The operation as it should be now. */
 static void input_shape(const vigil_loop *loop, const struct vigil__conn *c, struct vigil__op *op)
 {
@@ -49,6 +57,10 @@ void vigil__input_update(vigil_loop *loop, struct vigil__conn *c)
 {
     if (c->closing)
         return;
+    if (vigil__conn_failed(c) && !input_heard(c)) {
+        vigil__conn_close(loop, c, c->why);
+        return;
+    }
     struct vigil__op *op = &c->op_in;
     if (!c->finishing && c->couple_to.v == 0 && c->held_len >= c->limits->value.in_max &&
         input_wanted(c)) {
@@ -421,6 +433,10 @@ void vigil__input_finish(vigil_loop *loop, struct vigil__conn *c)
  * ends it when that is drained too. */
 static void input_drained(vigil_loop *loop, struct vigil__conn *c)
 {
+    if (vigil__conn_failed(c)) {
+        vigil__conn_close(loop, c, c->why);
+        return;
+    }
     const struct vigil__conn *from = vigil__conn_find(loop, c->couple_from);
     vigil__input_finish(loop, c);
     if (from == NULL || from->finishing)

@@ -507,7 +507,21 @@ static int output_start(vigil_loop *loop, struct vigil__conn *c, struct vigil__r
     return status;
 }
 
-/* What a send brought: progress, or the end of the connection. */
+/* Output is over, and `why` will close the connection.  But what the peer had sent before it went
+ * may still be there: as in a drain it is read until the system says that nothing is. */
+static void output_failed(vigil_loop *loop, struct vigil__conn *c, int why)
+{
+    c->why = why;
+    c->end_asked = true;
+    c->out_done = true;
+    c->drain = true;
+    vigil__output_drop(loop, c);
+    if (c->blocked_on.v == vigil__conn_handle(c).v)
+        vigil__input_unblock(loop, c);
+    vigil__conn_todo(loop, c, VIGIL__TODO_OFFER | VIGIL__TODO_READ);
+}
+
+/* What a send brought: progress, or the end of output. */
 static void output_result(vigil_loop *loop, struct vigil__conn *c, int res)
 {
     if (res > 0)
@@ -515,7 +529,7 @@ static void output_result(vigil_loop *loop, struct vigil__conn *c, int res)
     else if (res == VIGIL__EAGAIN)
         c->op_out.flags |= VIGIL__OP_WAIT;
     else if (res < 0 && res != VIGIL_ECANCELED)
-        vigil__conn_close(loop, c, res);
+        output_failed(loop, c, res);
 }
 
 void vigil__output_flush(vigil_loop *loop, struct vigil__conn *c)
