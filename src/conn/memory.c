@@ -76,14 +76,24 @@ static void dry_work(vigil_loop *loop)
     }
 }
 
-/* Resets the connection whose output has stood still longest. */
+/* Whether its end would give memory back: a queue of the caller's own gives none. */
+static bool holds_memory(const struct vigil__conn *c)
+{
+    const struct vigil__piece *piece = c->head;
+    while (piece != NULL && piece->buf == NULL)
+        piece = piece->next;
+    return piece != NULL || c->held != NULL;
+}
+
+/* Resets the connection whose output has stood still longest, of those with memory of ours. */
 static void shed_one(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     struct vigil__conn *worst = NULL;
     for (struct vigil__link *at = conns->all.next; at != &conns->all; at = at->next) {
         struct vigil__conn *c = VIGIL_OWNER(at, struct vigil__conn, all);
-        if (c->queued > 0 && !c->closing && (worst == NULL || c->sent_at < worst->sent_at))
+        bool longer = worst == NULL || c->sent_at < worst->sent_at;
+        if (c->queued > 0 && !c->closing && longer && holds_memory(c))
             worst = c;
     }
     if (worst == NULL || loop->now - worst->sent_at < stalled_min_ns)
