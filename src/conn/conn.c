@@ -489,6 +489,7 @@ static void conns_abort_all(vigil_loop *loop, int why)
 static const struct vigil__above conns_above = {
     .record = conns_record,
     .after_callback = conns_flush,
+    .clock_read = vigil__stamps_right,
     .work = conns_work,
     .deadlines = vigil__deadlines_run,
     .closes = conns_closes,

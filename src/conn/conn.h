@@ -13,6 +13,7 @@
 enum {
     VIGIL__ADDRESSES_MAX = 8, /* what one WHERE may stand for */
     VIGIL__IOV_MAX = 64,      /* pieces given to the system at once */
+    VIGIL__NOTED_MAX = 64,    /* stamps to put right at the next look at the clock */
 };
 
 /* The kind in the key of an operation: whose it is. */
@@ -158,6 +159,8 @@ struct vigil__conns {
     uint32_t holders;          /* connections with output */
     vigil_ns heard, hearing;   /* who spoke before `heard` was listened to; before `hearing` soon */
     uint32_t records, waits;   /* records since the last wait, waits since `hearing` */
+    uint32_t noted[VIGIL__NOTED_MAX], noted_count; /* slots stamped with the look at noted_at */
+    vigil_ns noted_at;
     bool flushing;
     bool fd_closed;      /* since listeners that rest were last told */
     bool listeners_work; /* some listener has to take the last who wait, or to ask again */
@@ -279,6 +282,19 @@ void vigil__limits_drop(vigil_loop *loop, struct vigil__limits *limits);
 /* Sees to it that the connection's next deadline is looked at in time: a comparison, mostly. */
 void vigil__deadline_arm(vigil_loop *loop, struct vigil__conn *c);
 void vigil__deadlines_run(vigil_loop *loop);
+/* It was stamped with loop->now, on which a limit of time hangs.  That is the last look at the
+ * clock, before a callback that may have taken long: the next look puts it right. */
+void vigil__stamp_note(vigil_loop *loop, struct vigil__conn *c);
+/* The clock has been looked at; the look before that said `before`. */
+void vigil__stamps_right(vigil_loop *loop, vigil_ns before);
+
+/* A byte moved: a store, and one more where idle is limited. */
+static inline void vigil__conn_moved(vigil_loop *loop, struct vigil__conn *c)
+{
+    c->moved_at = loop->now;
+    if (VIGIL_UNLIKELY(c->limits->value.idle_ns != VIGIL_FOREVER))
+        vigil__stamp_note(loop, c);
+}
 
 /* ---- listener.c ---- */
 

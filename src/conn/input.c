@@ -231,7 +231,7 @@ static void input_end(vigil_loop *loop, struct vigil__conn *c)
 static void input_bytes(vigil_loop *loop, struct vigil__conn *c, struct vigil__record *record)
 {
     c->bytes_in += (uint64_t)record->res;
-    c->moved_at = loop->now;
+    vigil__conn_moved(loop, c);
     vigil__count(&loop->stats.bytes_in, (uint64_t)record->res);
     vigil__count(&loop->stats.receives, 1);
     if (c->finishing) {

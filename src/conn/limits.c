@@ -118,6 +118,40 @@ void vigil__deadline_arm(vigil_loop *loop, struct vigil__conn *c)
     VIGIL_ASSERT(moved); /* every connection stands in the heap: a move takes no memory */
 }
 
+/* Never early: what moved since the last look moved now, at the latest. */
+static void stamps_late(struct vigil__conn *c, vigil_ns from, vigil_ns now)
+{
+    if (c->moved_at == from)
+        c->moved_at = now;
+    if (c->sent_at == from)
+        c->sent_at = now;
+}
+
+void vigil__stamp_note(vigil_loop *loop, struct vigil__conn *c)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    if (conns->noted_at != loop->now) {
+        conns->noted_at = loop->now;
+        conns->noted_count = 0;
+    }
+    if (conns->noted_count > 0 && conns->noted[conns->noted_count - 1] == c->slot.index)
+        return;
+    if (conns->noted_count == VIGIL__NOTED_MAX)
+        stamps_late(c, loop->now, vigil__loop_clock(loop));
+    else
+        conns->noted[conns->noted_count++] = c->slot.index;
+}
+
+void vigil__stamps_right(vigil_loop *loop, vigil_ns before)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    if (conns->noted_at != before)
+        return; /* of a turn in which no callback took any time */
+    for (uint32_t i = 0; i < conns->noted_count; i++) /* in one taken anew it does no harm */
+        stamps_late(vigil__slab_at(&conns->conns, conns->noted[i]), before, loop->now);
+    conns->noted_count = 0;
+}
+
 static void conn_expired(vigil_loop *loop, struct vigil__conn *c, vigil_ns now)
 {
     const vigil_limits *v = &c->limits->value;

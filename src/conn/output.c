@@ -501,7 +501,8 @@ static int output_start(vigil_loop *loop, struct vigil__conn *c, struct vigil__r
         return 0;
     }
     if (status == 0) { /* the peer is slow: from now on its stall counts */
-        c->sent_at = vigil__loop_clock(loop);
+        c->sent_at = loop->now;
+        vigil__stamp_note(loop, c);
         vigil__deadline_arm(loop, c);
     }
     return status;
@@ -575,10 +576,8 @@ void vigil__output_record(vigil_loop *loop, struct vigil__conn *c, struct vigil_
 static void output_sent(vigil_loop *loop, struct vigil__conn *c, size_t n)
 {
     c->bytes_out += n;
-    /* An answer that took long to make gives the peer its whole time all the same. */
-    bool idle_limit = c->limits->value.idle_ns != VIGIL_FOREVER;
-    c->moved_at = idle_limit ? vigil__loop_clock(loop) : loop->now;
     c->sent_at = loop->now;
+    vigil__conn_moved(loop, c);
     vigil__count(&loop->stats.bytes_out, n);
     vigil__count(&loop->stats.sends, 1);
     /* Cut short: the system is full, so asking again at once would be for nothing. */

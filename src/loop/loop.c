@@ -260,10 +260,13 @@ void vigil__callback_ran(vigil_loop *loop, const char *callback)
 /* Reads the clock between callbacks, and reports when they took too long since the last look. */
 static void clock_look(vigil_loop *loop, const char *callback)
 {
+    vigil_ns before = loop->clock_read;
     loop->now = vigil__loop_clock(loop);
-    vigil_ns took = loop->now - loop->clock_read;
+    vigil_ns took = loop->now - before;
     loop->clock_read = loop->now;
     loop->callbacks_untimed = 0;
+    if (loop->above != NULL)
+        loop->above->clock_read(loop, before);
     if (VIGIL_LIKELY(took <= loop->stall_after_ns))
         return;
     loop->stall_turns = VIGIL__STALL_TURNS;

@@ -63,7 +63,9 @@ struct vigil__above {
     /* Of an operation.  While the loop closes: what it brings is only taken back. */
     void (*record)(vigil_loop *loop, struct vigil__record *record);
     void (*after_callback)(vigil_loop *loop); /* output leaves */
-    void (*work)(vigil_loop *loop);           /* what I/O left to do */
+    /* The clock was looked at, behind callbacks; the look before that said `before`. */
+    void (*clock_read)(vigil_loop *loop, vigil_ns before);
+    void (*work)(vigil_loop *loop); /* what I/O left to do */
     void (*deadlines)(vigil_loop *loop);
     void (*closes)(vigil_loop *loop);
     vigil_ns (*due)(const vigil_loop *loop); /* VIGIL_NOWAIT: there is work */

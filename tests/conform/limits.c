@@ -10,9 +10,12 @@ static const vigil_ns limit_ns = VIGIL_MS(100);
 
 static vigil_ns moved_clock;
 
+static int clock_reads;
+
 static vigil_ns read_moved_clock(void *self)
 {
     (void)self;
+    clock_reads++;
     return moved_clock;
 }
 
@@ -92,6 +95,28 @@ CONFORM(idle_begins_anew_with_every_byte_out)
         rig_settle(&rig); /* the kernel's record of the send */
     }
     closes_after(&rig, limit_ns);
+    close(fd);
+    rig_close(&rig);
+}
+
+static void timer_fired(vigil_loop *loop, void *arg)
+{
+    (void)loop;
+    ((struct rig *)arg)->number++;
+}
+
+CONFORM(idle_counts_from_the_send_whatever_else_runs_later)
+{
+    struct rig rig;
+    rig_on_clock(&rig, backend, (vigil_limits){ .idle_ns = limit_ns });
+    int fd = rig_client_opened(&rig);
+    char text;
+    EQ_INT(1, vigil_send(rig.loop, rig.conn, "x", 1));
+    rig_client_gets(&rig, fd, &text, 1);
+    moved_clock += limit_ns / 2;
+    EQ_INT(0, vigil_after(rig.loop, 0, timer_fired, &rig, NULL));
+    RIG_UNTIL(&rig, rig.number == 1);
+    closes_after(&rig, limit_ns - limit_ns / 2);
     close(fd);
     rig_close(&rig);
 }
@@ -212,6 +237,92 @@ CONFORM(a_late_answer_gives_the_peer_its_whole_time)
     rig_settle(&rig); /* the kernel's record of the send */
     closes_after(&rig, limit_ns);
     close(fd);
+    rig_close(&rig);
+}
+
+static size_t jump_and_let_the_other_send_more(struct rig *rig, vigil_conn conn, const void *p,
+                                               size_t n)
+{
+    (void)rig, (void)conn;
+    if (*(const char *)p == 'a') {
+        moved_clock += 3 * limit_ns;
+        client_send(others, "b");
+    }
+    return n;
+}
+
+/* Its bytes came while a callback took long, and are read in the same turn. */
+CONFORM(what_is_read_behind_a_slow_callback_was_read_now)
+{
+    struct rig rig;
+    rig_on_clock(&rig, backend, (vigil_limits){ .idle_ns = limit_ns });
+    rig.on_data = jump_and_let_the_other_send_more;
+    int slow = rig_client_opened(&rig);
+    EQ_INT(0, vigil_conn_set_limits(rig.loop, rig.conn, &(vigil_limits){ 0 }));
+    others = rig_client_opened(&rig);
+    client_send(slow, "a");
+    client_send(others, "b");
+    RIG_UNTIL(&rig, rig.used_total == 3 || rig.closed > 0);
+    lives_until(&rig, limit_ns);
+    close(slow);
+    close(others);
+    rig_close(&rig);
+}
+
+enum { CROWD_ANSWERED = 200 };
+
+static vigil_ns answered_at[CROWD_ANSWERED];
+
+static size_t jump_and_note_and_answer(struct rig *rig, vigil_conn conn, const void *p, size_t n)
+{
+    moved_clock += VIGIL_MS(1);
+    REQUIRE((uint32_t)conn.v < CROWD_ANSWERED); /* the slot */
+    answered_at[(uint32_t)conn.v] = moved_clock;
+    return vigil_send(rig->loop, conn, p, n);
+}
+
+/* More than are noted between two looks at the clock: none counts from before its answer. */
+CONFORM(a_crowd_that_is_answered_late_has_its_whole_time)
+{
+    static int fds[CROWD_ANSWERED];
+    struct rig rig;
+    rig_on_clock(&rig, backend, (vigil_limits){ .idle_ns = VIGIL_S(10) });
+    rig.on_data = jump_and_note_and_answer;
+    for (int i = 0; i < CROWD_ANSWERED; i++)
+        fds[i] = rig_client_opened(&rig);
+    for (int i = 0; i < CROWD_ANSWERED; i++)
+        client_send(fds[i], "x");
+    RIG_UNTIL(&rig, rig_stats(&rig).bytes_out == CROWD_ANSWERED);
+    REQUIRE(vigil_loop_turn(rig.loop, VIGIL_NOWAIT) >= 0);
+    for (vigil_conn at = vigil_conn_next(rig.loop, (vigil_conn){ 0 }); at.v != 0;
+         at = vigil_conn_next(rig.loop, at)) {
+        vigil_ns progress = rig_info(&rig, at).progress;
+        OK(progress >= answered_at[(uint32_t)at.v], "early");
+        OK(progress <= answered_at[(uint32_t)at.v] + VIGIL_MS(64), "late");
+    }
+    for (int i = 0; i < CROWD_ANSWERED; i++)
+        close(fds[i]);
+    rig_close(&rig);
+}
+
+CONFORM(a_limit_of_time_costs_no_look_at_the_clock)
+{
+    enum { CLIENTS = 20 }; /* in one turn, with fewer callbacks than bring a look */
+    struct rig rig;
+    int fds[CLIENTS];
+    rig_on_clock(&rig, backend, (vigil_limits){ .idle_ns = limit_ns, .stall_ns = limit_ns });
+    rig.on_data = rig_echo;
+    for (int i = 0; i < CLIENTS; i++)
+        fds[i] = rig_client_opened(&rig);
+    for (int i = 0; i < CLIENTS; i++)
+        client_send(fds[i], "x");
+    int turns = 0;
+    for (clock_reads = 0; rig_stats(&rig).bytes_out < CLIENTS && turns < 10; turns++)
+        REQUIRE(vigil_loop_turn(rig.loop, VIGIL_MS(10)) >= 0);
+    EQ_INT(CLIENTS, rig_stats(&rig).bytes_out);
+    OK(clock_reads <= 4 * turns, "%d looks at the clock in %d turns", clock_reads, turns);
+    for (int i = 0; i < CLIENTS; i++)
+        close(fds[i]);
     rig_close(&rig);
 }
 
