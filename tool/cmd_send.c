@@ -139,7 +139,7 @@ static int send_prepare(struct sender *sender, const struct args *args)
     sender->messages = args->operands + 1;
     sender->message_count = args->operand_count - 1;
     sender->peer_count = (size_t)sender->settings->connections;
-    if (!where_check(command_send.name, where))
+    if (!where_check_peer(command_send.name, where))
         return EXIT_USAGE;
     if (sender->message_count == 0 && !stdin_readable()) {
         args_complain(command_send.name, "no MESSAGE, and stdin is closed (give one of them)");

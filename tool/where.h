@@ -16,6 +16,9 @@
 /* Whether it is well formed; if not, complains on behalf of the subcommand `name`. */
 bool where_check(const char *name, const char *where);
 
+/* The same for one to connect to, which "every address" and port 0 are not. */
+bool where_check_peer(const char *name, const char *where);
+
 /* Writes at most `max` WHEREs that vigil_connect() takes, in the order to try them: `where` itself
  * unless it names a host that must be looked up, which blocks.  Answers how many, or a negative
  * vigil_status. */
