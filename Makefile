@@ -190,6 +190,7 @@ test-tsan-core:  ## the programs with threads under TSan
 	+@$(SANITIZED) B=$(B)/tsan CFLAGS='$(TSAN)' under-sanitizer-threaded
 
 test-valgrind: $(TESTS)  ## unit, conform and regress under valgrind
+	@scripts/setup long
 	@TEST_TIME_SCALE=20 $(TAP) --limit 3600 --under '$(VALGRIND)' $(TESTS)
 
 VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full --trace-children=no
@@ -209,8 +210,9 @@ bench: all $(BENCHES)  ## messages per second of server CPU, vigil beside raw ep
 check: $(LIBS) $(B)/vigil  ## floors, symbols, sizes, comments: what scripts/check-* look at
 	@$(TAP) scripts/self-test 'scripts/check $(B)'
 
-tidy: check  ## check, and the formatting of every file
+tidy:  ## check, and the formatting of every file
 	@scripts/setup tidy
+	@$(MAKE) --no-print-directory $(PARALLEL) check
 	@scripts/check-format
 
 # ---- installing ------------------------------------------------------------------------------
