@@ -16,7 +16,7 @@
 #define ROW_FORMAT "%c %-8s %-5s %-8s %-4s %-5s %-17s %s%s\n"
 
 static int backends_run(const struct args *args);
-static int none_chosen(const char *command, int err);
+static int bad_asked(const char *command);
 static void row(const char *name, const char *chosen);
 static unsigned caps_of(const char *name);
 static bool can_embed(const char *name);
@@ -45,29 +45,27 @@ static int backends_run(const struct args *args)
 {
     vigil_poller *poller = NULL;
     int err = vigil_poller_open(&poller, NULL);
-    if (err < 0)
-        return none_chosen(args->command->name, err);
-    const char *chosen = vigil_poller_backend(poller); /* static storage: outlives the poller */
+    if (err == VIGIL_EINVAL)
+        return bad_asked(args->command->name);
+    const char *chosen = err == 0 ? vigil_poller_backend(poller) : ""; /* static: outlives it */
     vigil_poller_close(poller);
     (void)printf(ROW_FORMAT, ' ', "BACKEND", "LEVEL", "ONE-SHOT", "EDGE", "EMBED", "EVENTS",
                  "WORKS HERE", "");
     for (size_t i = 0; vigil_backend_name(i); i++)
         row(vigil_backend_name(i), chosen);
-    return EXIT_HELD;
+    if (err == 0)
+        return EXIT_HELD;
+    args_complain(args->command->name, "none can be chosen: %s", vigil_strerror(err));
+    return EXIT_FAILED;
 }
 
-/* The environment asked for one that cannot be had, or nothing works at all. */
-static int none_chosen(const char *command, int err)
+/* The environment asked for one that there is not. */
+static int bad_asked(const char *command)
 {
     char quoted[ARGS_QUOTED_MAX];
-    const char *asked = getenv("VIGIL_BACKEND");
-    if (err == VIGIL_EINVAL && asked) {
-        args_complain(command, "VIGIL_BACKEND: %s is no backend (try it without VIGIL_BACKEND)",
-                      args_quote(quoted, asked));
-        return EXIT_USAGE;
-    }
-    args_complain(command, "none can be chosen: %s", vigil_strerror(err));
-    return EXIT_FAILED;
+    args_complain(command, "VIGIL_BACKEND: %s is no backend (try it without VIGIL_BACKEND)",
+                  args_quote(quoted, getenv("VIGIL_BACKEND"))); /* nobody else asked */
+    return EXIT_USAGE;
 }
 
 static void row(const char *name, const char *chosen)

@@ -524,6 +524,17 @@ def backends_are_a_table_with_one_chosen():
     equal(sum(line[0] == "*" for line in lines), 1, "the chosen one")
 
 
+@row
+def backends_are_told_even_where_none_can_be_chosen():
+    done = subprocess.run(["sh", "-c", 'ulimit -n 4; exec "$0" backends', VIGIL], env=ENVIRONMENT,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=BOUND,
+                          check=False)
+    equal(done.returncode, 1)
+    matches(r"\n  epoll .* no: out of file descriptors\n", done.stdout.decode())
+    one_line(done.stderr.decode())
+    matches("^vigil backends: none can be chosen: out of file descriptors", done.stderr.decode())
+
+
 @row_per_backend
 def backends_tell_what_each_promises(backend):
     needs(backend)
