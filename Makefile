@@ -212,8 +212,8 @@ check: $(LIBS) $(B)/vigil  ## floors, symbols, sizes, comments: what scripts/che
 
 tidy:  ## check, and the formatting of every file
 	@scripts/setup tidy
-	@$(MAKE) --no-print-directory $(PARALLEL) check
 	@scripts/check-format
+	@$(MAKE) --no-print-directory $(PARALLEL) check
 
 # ---- installing ------------------------------------------------------------------------------
 
