@@ -220,6 +220,10 @@ static void held_settle(vigil_loop *loop, struct vigil__conn *c)
 static void input_end(vigil_loop *loop, struct vigil__conn *c)
 {
     c->eof_seen = true;
+    if (vigil__conn_failed(c)) { /* a reset ends like this too, once a send has taken the error */
+        vigil__conn_close(loop, c, c->why);
+        return;
+    }
     if (c->finishing) {
         c->eof_told = true;
         vigil__conn_settle(loop, c);
