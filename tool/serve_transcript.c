@@ -63,7 +63,7 @@ static void *client_new(vigil_loop *loop, vigil_conn conn, void *user)
         return NULL; /* refused, and counted by the loop */
     client->transcript = user;
     (void)vigil_conn_peer(loop, conn, &peer); /* one that is gone already stays "unknown" */
-    transcript_name(client->name, &peer);
+    transcript_name(client->name, &peer, ++client->transcript->clients);
     return client;
 }
 

@@ -14,10 +14,11 @@
 /* One server's transcript.  Set tick_ns, the rest begins with zero; it must outlive the loop's
  * run. */
 struct serve_transcript {
-    vigil_ns tick_ns;    /* tell when nothing happened for so long; 0: never */
-    vigil_ns last_event; /* vigil_now() then */
-    bool pause_due;      /* the end of this turn is to be told */
-    bool told;           /* something, since it last waited */
+    vigil_ns tick_ns;      /* tell when nothing happened for so long; 0: never */
+    vigil_ns last_event;   /* vigil_now() then */
+    unsigned long clients; /* so far */
+    bool pause_due;        /* the end of this turn is to be told */
+    bool told;             /* something, since it last waited */
 };
 
 /* Makes a listener's connections tell what happens to them. */

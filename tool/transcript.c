@@ -14,7 +14,7 @@
 
 static const char *without_scheme(const char *where);
 
-void transcript_name(char out[TRANSCRIPT_NAME_MAX], const vigil_addr *addr)
+void transcript_name(char out[TRANSCRIPT_NAME_MAX], const vigil_addr *addr, unsigned long number)
 {
     char ip[INET6_ADDRSTRLEN] = "unknown";
     switch (addr->family) {
@@ -28,6 +28,10 @@ void transcript_name(char out[TRANSCRIPT_NAME_MAX], const vigil_addr *addr)
                        (unsigned)addr->scope);
         break;
     case VIGIL_FAMILY_UNIX:
+        if (addr->path_len == 0) {
+            (void)snprintf(out, TRANSCRIPT_NAME_MAX, "unix client %lu", number);
+            break;
+        }
         (void)vigil_addr_format(addr, out, TRANSCRIPT_NAME_MAX); /* always fits */
         break;
     default:

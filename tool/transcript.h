@@ -13,8 +13,9 @@
 
 #define TRANSCRIPT_NAME_MAX 160 /* room for every address in this form */
 
-/* "('127.0.0.1', 55821)", "('::1', 55821, 0, 0)", or "unix:/path". */
-void transcript_name(char out[TRANSCRIPT_NAME_MAX], const vigil_addr *addr);
+/* "('127.0.0.1', 55821)", "('::1', 55821, 0, 0)" or "unix:/path".  A Unix client has mostly no
+ * name: "unix client 3", by its number. */
+void transcript_name(char out[TRANSCRIPT_NAME_MAX], const vigil_addr *addr, unsigned long number);
 
 /* "localhost port 10000" for "tcp://localhost:10000"; with `port` above 0, that one instead.
  * A WHERE without a port stays as it is. */

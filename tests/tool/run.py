@@ -621,6 +621,18 @@ def echo_over_a_unix_path(backend):
         equal(os.listdir(folder), [], "the socket's file is removed")
 
 
+@row
+def unix_clients_can_be_told_apart():
+    with tempfile.TemporaryDirectory() as folder:
+        with Serve("--transcript", f"unix:{folder}/s") as server:
+            status, _, stderr = run("send", "--connections", "2", server.where[0], "m")
+            equal(status, 0)
+            for i in "12":
+                equal(stderr.count(f'unix client {i}: received "m"'), 1, stderr)
+                server.said(f'received "m" from unix client {i}\n')
+            equal(server.stop(), 0)
+
+
 @row_per_backend
 def echo_over_an_abstract_unix_name(backend):
     name = f"unix:@vigil-test-{os.getpid()}-{backend}"
