@@ -12,12 +12,14 @@
 #include "commands.h"
 #include "vigil.h"
 
-#define EVENTS_MAX 32 /* "RDHUP,PRI,HUP,ERR" and some */
-#define ROW_FORMAT "%c %-8s %-5s %-8s %-4s %-5s %-17s %s%s\n"
+#define FEATURES_MAX 32
+#define EVENTS_MAX   32 /* "RDHUP,PRI,HUP,ERR" and some */
+#define ROW_FORMAT   "%c %-8s %-5s %-8s %-4s %-5s %-17s %s%s\n"
 
 static int backends_run(const struct args *args);
 static int bad_asked(const char *command);
 static void row(const char *name, const char *chosen);
+static void features(const char *name);
 static unsigned caps_of(const char *name);
 static bool can_embed(const char *name);
 static const char *told(unsigned caps, bool yes);
@@ -35,24 +37,27 @@ const struct args_command command_backends = {
              "found by trying it; level: it reports states; one-shot: a report disarms; edge:\n"
              "it can report changes instead of states; embed: its loops can stand inside a\n"
              "foreign loop; events: what it can report beside readable and writable.  The star\n"
-             "marks the one that is taken when none is asked for; VIGIL_BACKEND in the\n"
-             "environment asks.",
+             "marks the one that a loop takes when none is asked for; VIGIL_BACKEND in the\n"
+             "environment asks.  Below, what io_uring can make use of, and whether this kernel\n"
+             "has it, found by trying, too.",
     .options = options,
     .run = backends_run,
 };
 
 static int backends_run(const struct args *args)
 {
-    vigil_poller *poller = NULL;
-    int err = vigil_poller_open(&poller, NULL);
+    vigil_loop *loop = NULL;
+    int err = vigil_loop_open(&loop, NULL);
     if (err == VIGIL_EINVAL)
         return bad_asked(args->command->name);
-    const char *chosen = err == 0 ? vigil_poller_backend(poller) : ""; /* static: outlives it */
-    vigil_poller_close(poller);
+    const char *chosen = err == 0 ? vigil_loop_backend(loop) : ""; /* static: outlives it */
+    vigil_loop_close(loop);
     (void)printf(ROW_FORMAT, ' ', "BACKEND", "LEVEL", "ONE-SHOT", "EDGE", "EMBED", "EVENTS",
                  "WORKS HERE", "");
     for (size_t i = 0; vigil_backend_name(i); i++)
         row(vigil_backend_name(i), chosen);
+    for (size_t i = 0; vigil_backend_name(i); i++)
+        features(vigil_backend_name(i));
     if (err == 0)
         return EXIT_HELD;
     args_complain(args->command->name, "none can be chosen: %s", vigil_strerror(err));
@@ -79,6 +84,19 @@ static void row(const char *name, const char *chosen)
                  told(caps, (caps & VIGIL_ONESHOT) != 0), told(caps, (caps & VIGIL_EDGE) != 0),
                  told(caps, can_embed(name)), events, err < 0 ? "no: " : "yes",
                  err < 0 ? vigil_strerror(err) : "");
+}
+
+/* What it can make use of, and whether this kernel has it. */
+static void features(const char *name)
+{
+    vigil_feature found[FEATURES_MAX];
+    int count = vigil_backend_features(name, found, FEATURES_MAX);
+    if (count <= 0)
+        return;
+    (void)printf("\n%s in this kernel:\n", name);
+    for (int i = 0; i < count && i < FEATURES_MAX; i++)
+        (void)printf("  %-20s %-3s  %s\n", found[i].name, found[i].found ? "yes" : "no",
+                     found[i].what);
 }
 
 /* The events and modes it can report; 0 when it cannot be had. */

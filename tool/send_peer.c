@@ -118,6 +118,8 @@ static void peer_eof(vigil_loop *loop, vigil_conn conn, void *ctx)
     char what[96];
     (void)loop;
     (void)conn; /* nothing is left to do with it: it closes when our side has ended too */
+    if (peer->sender->status != EXIT_HELD)
+        return; /* the run is over */
     if (peer->echoed < peer->sent) {
         peer->sender->wrong++;
         (void)snprintf(what, sizeof what, "%" PRIu64 " bytes are missing from offset %" PRIu64,

@@ -28,7 +28,8 @@ static void client_eof(vigil_loop *loop, vigil_conn conn, void *ctx);
 static void client_close(vigil_loop *loop, vigil_conn conn, void *ctx, int why);
 static void happened(struct serve_transcript *transcript, vigil_loop *loop);
 static void turn_ended(vigil_loop *loop, void *arg);
-static bool queues_look(struct serve_transcript *transcript, vigil_loop *loop);
+static bool queue_look(vigil_loop *loop, vigil_conn conn, struct client *client);
+static bool queues_look(vigil_loop *loop);
 static void tick(vigil_loop *loop, void *arg);
 static void waiting(void);
 
@@ -79,6 +80,7 @@ static size_t client_data(vigil_loop *loop, vigil_conn conn, void *ctx, const vo
 {
     struct client *client = ctx;
     char after[TRANSCRIPT_NAME_MAX + 8];
+    (void)queue_look(loop, conn, client); /* before the next is told: it left in this turn */
     if (n > client->shown) {
         (void)snprintf(after, sizeof after, " from %s", client->name);
         transcript_payload("received ", (const char *)p + client->shown, n - client->shown, after);
@@ -97,6 +99,7 @@ static size_t client_data(vigil_loop *loop, vigil_conn conn, void *ctx, const vo
 static void client_eof(vigil_loop *loop, vigil_conn conn, void *ctx)
 {
     struct client *client = ctx;
+    (void)queue_look(loop, conn, client); /* as above */
     transcript_line("closing %s after reading no data", client->name);
     happened(client->transcript, loop);
     (void)vigil_end(loop, conn); /* what is queued still goes out */
@@ -125,7 +128,7 @@ static void happened(struct serve_transcript *transcript, vigil_loop *loop)
 static void turn_ended(vigil_loop *loop, void *arg)
 {
     struct serve_transcript *transcript = arg;
-    bool look_again = queues_look(transcript, loop);
+    bool look_again = queues_look(loop);
     transcript->pause_due = look_again &&
                             vigil_after(loop, QUEUE_LOOK_NS, turn_ended, transcript, NULL) == 0;
     if (transcript->told)
@@ -133,23 +136,28 @@ static void turn_ended(vigil_loop *loop, void *arg)
     transcript->told = false;
 }
 
-/* Tells whose output has left; answers whether somebody's has not. */
-static bool queues_look(struct serve_transcript *transcript, vigil_loop *loop)
+/* Tells when a client's output has left; answers whether it has not. */
+static bool queue_look(vigil_loop *loop, vigil_conn conn, struct client *client)
+{
+    vigil_conn_info info;
+    if (!client->has_output || vigil_conn_info_get(loop, conn, &info) < 0)
+        return false;
+    client->has_output = info.queued > 0;
+    if (client->has_output)
+        return true;
+    transcript_line("output queue for %s is empty", client->name);
+    client->transcript->told = true;
+    return false;
+}
+
+/* The same of all; answers whether somebody's has not. */
+static bool queues_look(vigil_loop *loop)
 {
     bool left = false;
     vigil_conn conn = vigil_conn_next(loop, (vigil_conn){ 0 });
     for (; conn.v != 0; conn = vigil_conn_next(loop, conn)) {
         struct client *client = vigil_conn_ctx(loop, conn);
-        vigil_conn_info info;
-        if (!client || !client->has_output || vigil_conn_info_get(loop, conn, &info) < 0)
-            continue;
-        client->has_output = info.queued > 0;
-        if (client->has_output) {
-            left = true;
-        } else {
-            transcript_line("output queue for %s is empty", client->name);
-            transcript->told = true;
-        }
+        left = (client && queue_look(loop, conn, client)) || left;
     }
     return left;
 }

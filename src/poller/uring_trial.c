@@ -211,30 +211,28 @@ static int trial_operations(struct trial *trial, struct vigil__uring_found *foun
 
 int vigil__uring_features(const struct vigil__uring_found *found, vigil_feature *out, int max)
 {
-    const struct {
-        vigil_feature feature;
-    } rows[] = {
-        { { "multishot receive", "input into buffers of the loop, 6.0", found->receive } },
-        { { "multishot accept", "newcomers without asking for each, 5.19", found->accept } },
-        { { "cancelling", "each ended by one completion", found->cancel } },
-        { { "incremental buffers", "one buffer for many messages, 6.12", found->incremental } },
-        { { "bundles", "several buffers in one completion, 6.10", found->bundle } },
-        { { "deferred work", "the kernel works only when it is entered, 6.1",
-            (found->setup_flags & VIGIL__URING_SETUP_DEFER_TASKRUN) != 0 } },
-        { { "single issuer", "a ring of one thread, 6.0",
-            (found->setup_flags & VIGIL__URING_SETUP_SINGLE_ISSUER) != 0 } },
-        { { "cooperative work", "no interrupts for completions, 5.19",
-            (found->setup_flags & VIGIL__URING_SETUP_COOP_TASKRUN) != 0 } },
-        { { "no index array", "submissions in their own order, 6.6",
-            (found->setup_flags & VIGIL__URING_SETUP_NO_SQARRAY) != 0 } },
-        { { "submit all", "one that is refused does not hold up the others, 5.18",
-            (found->setup_flags & VIGIL__URING_SETUP_SUBMIT_ALL) != 0 } },
-        { { "minimal wait", "a wait for a batch, 6.12; not used yet",
-            (found->features & VIGIL__URING_FEAT_MIN_TIMEOUT) != 0 } },
+    const vigil_feature rows[] = {
+        { "multishot receive", "input into buffers of the loop, 6.0", found->receive },
+        { "multishot accept", "newcomers without asking for each, 5.19", found->accept },
+        { "cancelling", "each ended by one completion", found->cancel },
+        { "incremental buffers", "one buffer for many messages, 6.12", found->incremental },
+        { "bundles", "several buffers in one completion, 6.10", found->bundle },
+        { "deferred work", "the kernel works only when it is entered, 6.1",
+          (found->setup_flags & VIGIL__URING_SETUP_DEFER_TASKRUN) != 0 },
+        { "single issuer", "a ring of one thread, 6.0",
+          (found->setup_flags & VIGIL__URING_SETUP_SINGLE_ISSUER) != 0 },
+        { "cooperative work", "no interrupts for completions, 5.19",
+          (found->setup_flags & VIGIL__URING_SETUP_COOP_TASKRUN) != 0 },
+        { "no index array", "submissions in their own order, 6.6",
+          (found->setup_flags & VIGIL__URING_SETUP_NO_SQARRAY) != 0 },
+        { "submit all", "one refused does not hold up the others, 5.18",
+          (found->setup_flags & VIGIL__URING_SETUP_SUBMIT_ALL) != 0 },
+        { "minimal wait", "a wait for a batch, 6.12; not used yet",
+          (found->features & VIGIL__URING_FEAT_MIN_TIMEOUT) != 0 },
     };
     int count = (int)VIGIL_COUNT(rows);
     for (int i = 0; i < count && i < max; i++)
-        out[i] = rows[i].feature;
+        out[i] = rows[i];
     return count;
 }
 

@@ -113,6 +113,8 @@ CONFORM(idle_counts_from_the_send_whatever_else_runs_later)
     char text;
     EQ_INT(1, vigil_send(rig.loop, rig.conn, "x", 1));
     rig_client_gets(&rig, fd, &text, 1);
+    if (test_kernel_performs(backend))
+        REQUIRE(vigil_loop_turn(rig.loop, VIGIL_NOWAIT) >= 0); /* the record of the send */
     moved_clock += limit_ns / 2;
     EQ_INT(0, vigil_after(rig.loop, 0, timer_fired, &rig, NULL));
     RIG_UNTIL(&rig, rig.number == 1);
@@ -287,7 +289,8 @@ CONFORM(a_crowd_that_is_answered_late_has_its_whole_time)
          at = vigil_conn_next(rig.loop, at)) {
         vigil_ns progress = rig_info(&rig, at).progress;
         OK(progress >= answered_at[(uint32_t)at.v], "early");
-        OK(progress <= answered_at[(uint32_t)at.v] + VIGIL_MS(64), "late");
+        if (!test_kernel_performs(backend)) /* which tells of a send in the next turn */
+            OK(progress <= answered_at[(uint32_t)at.v] + VIGIL_MS(64), "late");
     }
     for (int i = 0; i < CROWD_ANSWERED; i++)
         close(fds[i]);

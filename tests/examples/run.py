@@ -12,7 +12,7 @@ import sys
 import time
 
 PROGRAMS = sys.argv[1] if len(sys.argv) > 1 else "build/examples"
-BACKENDS = ("epoll", "poll", "select")
+BACKENDS = ("io_uring", "epoll", "poll", "select")
 BOUND_S = 30  # far above what anything here takes
 
 
@@ -138,7 +138,7 @@ def proxy_with_half_close(backend):
 
 
 def foreign_fd_embedded(backend):
-    if backend != "epoll":
+    if backend not in ("epoll", "io_uring"):
         return "this backend has no descriptor to embed"
     with Server(backend, "foreign_fd") as server, server.client() as client:
         client.sendall(b"hello\n")

@@ -25,7 +25,7 @@ import time
 import traceback
 
 VIGIL = sys.argv[1] if len(sys.argv) > 1 else "build/vigil"
-BACKENDS = ["select", "poll", "epoll"]
+BACKENDS = ["select", "poll", "epoll", "io_uring"]
 BOUND = 60.0  # seconds: far more than anything here takes on a busy machine
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("VIGIL_")}
 
@@ -513,7 +513,8 @@ def two_dashes_end_the_options():
 def backends_are_a_table_with_one_chosen():
     status, stdout, stderr = run("backends")
     equal((status, stderr), (0, ""))
-    lines = stdout.rstrip("\n").split("\n")
+    table, *features = stdout.rstrip("\n").split("\n\n")
+    lines = table.split("\n")
     matches("^  BACKEND +LEVEL +ONE-SHOT +EDGE +EMBED +EVENTS +WORKS HERE$", lines[0])
     for line in lines[1:]:
         matches(r"^[* ] \w+( +(yes|no|-)){4} +[A-Z,-]+ +(yes|no: .+)$", line)
@@ -522,6 +523,13 @@ def backends_are_a_table_with_one_chosen():
     for name in ("select", "poll"):
         assert name in names, name
     equal(sum(line[0] == "*" for line in lines), 1, "the chosen one")
+    for block in features:
+        head, *lines = block.split("\n")
+        matches(r"^\w+ in this kernel:$", head)
+        assert head.split()[0] in names, head
+        for line in lines:
+            matches(r"^  [a-z ]{20} (yes|no )  \S.*$", line)
+            assert len(line) < 80, line
 
 
 @row
@@ -540,7 +548,8 @@ def backends_tell_what_each_promises(backend):
     needs(backend)
     promised = {"select": "yes yes no no PRI yes",
                 "poll": "yes yes no no RDHUP,PRI,HUP,ERR yes",
-                "epoll": "yes yes yes yes RDHUP,PRI,HUP,ERR yes"}
+                "epoll": "yes yes yes yes RDHUP,PRI,HUP,ERR yes",
+                "io_uring": "yes yes yes yes RDHUP,PRI,HUP,ERR yes"}
     _, stdout, _ = run("backends")
     line = next(line for line in stdout.split("\n") if line[2:].startswith(backend + " "))
     equal(" ".join(line[2:].split()[1:]), promised[backend])
