@@ -24,6 +24,7 @@ enum {
     (VIGIL_IN | VIGIL_PRI | VIGIL_OUT | VIGIL_RDHUP | VIGIL_ERR | VIGIL_HUP | VIGIL_NVAL)
 
 static void uring_close(void *self);
+static void uring_flush(void *self);
 static int uring_move(struct vigil__uring *uring);
 static int uring_take(struct vigil__uring *uring, struct vigil__record *records, int cap,
                       uint32_t *taken);
@@ -78,6 +79,8 @@ static void uring_forget(void *self)
     struct vigil__uring *uring = self;
     vigil__ring_close(&uring->ring);
     vigil__call_waker_close(&uring->waker);
+    if (uring->embedded)
+        vigil__call_waker_close(&uring->embed);
     vigil__uring_polls_clear(uring);
     vigil__uring_bufs_clear(uring);
     vigil__slab_clear(&uring->ops);
@@ -152,13 +155,35 @@ static int uring_wait(void *self, struct vigil__record *records, int cap, vigil_
 static int uring_wake(void *self)
 {
     struct vigil__uring *uring = self;
+    if (uring->embedded) /* the kernel would do it some milliseconds later */
+        (void)vigil__call_waker_signal(&uring->embed); /* the other one tells */
     return vigil__call_waker_signal(&uring->waker);
 }
 
+static int embed_register(struct vigil__uring *uring)
+{
+    return vigil__call_uring_register(uring->ring.fd, VIGIL__URING_REGISTER_EVENTFD,
+                                      &uring->embed.read_fd, 1);
+}
+
+/* An eventfd that the kernel signals.  The ring's own descriptor will not do: where work is put off
+ * until somebody enters, whoever polls it sleeps on (seen on 6.18). */
 static int uring_fd(void *self)
 {
     struct vigil__uring *uring = self;
-    return uring->ring.fd;
+    if (uring->embedded)
+        return uring->embed.read_fd;
+    int err = vigil__call_waker_open(&uring->embed);
+    if (err < 0)
+        return err;
+    err = embed_register(uring);
+    if (err < 0) {
+        vigil__call_waker_close(&uring->embed);
+        return err;
+    }
+    uring->embedded = true;
+    uring_flush(uring); /* for what came before */
+    return uring->embed.read_fd;
 }
 
 /* Takes the oldest completions as long as they have nothing to tell. */
@@ -188,15 +213,34 @@ void vigil__uring_make_room(struct vigil__uring *uring)
         (void)uring_keep(uring, 0); /* without memory for it there is still the other half */
 }
 
+static bool uring_is_put_off(const struct vigil__uring *uring)
+{
+    return uring->polls.due_count > 0 || vigil__ring_unsubmitted(&uring->ring) > 0;
+}
+
+/* What was put off is handed over.  True: once more. */
+static bool flush_round(struct vigil__uring *uring)
+{
+    if (uring->embedded)
+        vigil__call_waker_drain(&uring->embed);
+    uint32_t before = uring->ring.cq_head + vigil__ring_ready(&uring->ring);
+    (void)uring_turn(uring, 0, VIGIL_NOWAIT); /* what it could not do the wait tells of */
+    uint32_t after = uring->ring.cq_head + vigil__ring_ready(&uring->ring);
+    uring_trim(uring);
+    return uring_is_put_off(uring) || (uring->embedded && after != before);
+}
+
+/* What comes behind the last look makes the eventfd readable; what was there before it, we do. */
 static void uring_flush(void *self)
 {
     struct vigil__uring *uring = self;
-    for (int i = 0; i < FLUSH_ROUNDS_MAX; i++) {
-        uring_trim(uring); /* they would make its descriptor readable for nothing */
-        if (uring->polls.due_count == 0 && vigil__ring_unsubmitted(&uring->ring) == 0)
-            return;
-        (void)uring_turn(uring, 0, VIGIL_NOWAIT); /* what it could not do the wait tells of */
-    }
+    uring_trim(uring);
+    bool more = uring->embedded || uring_is_put_off(uring);
+    for (int i = 0; i < FLUSH_ROUNDS_MAX && more; i++)
+        more = flush_round(uring);
+    bool answers = vigil__ring_ready(&uring->ring) > 0 || uring->woken || uring->kept_count > 0;
+    if (uring->embedded && (answers || more))
+        (void)vigil__call_waker_signal(&uring->embed); /* it is open: cannot fail */
 }
 
 static int uring_submit(void *self, struct vigil__op *op)
@@ -341,15 +385,11 @@ static int uring_move(struct vigil__uring *uring)
     uring->kept_count += vigil__uring_ops_give_up(uring, &uring->kept[uring->kept_count]);
     vigil__uring_polls_moved(uring);
     vigil__uring_bufs_moved(uring);
-    /* The number stays, for a foreign loop may have been told of it. */
-    int number = uring->ring.fd;
-    if (vigil__call_replace(number, fresh.fd) == 0) {
-        fresh.fd = number;
-        uring->ring.fd = VIGIL_FD_NONE;
-    }
     vigil__ring_close(&uring->ring);
     uring->ring = fresh;
     uring->moves++;
+    if (uring->embedded)
+        (void)embed_register(uring); /* it went well with the ring before */
     return 0;
 }
 

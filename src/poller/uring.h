@@ -68,9 +68,11 @@ struct vigil__uring {
     struct vigil__uring_bufs bufs;
     struct vigil__slab ops;    /* of struct vigil__uring_op */
     struct vigil__waker waker; /* polled for edges: it need not be read */
-    bool woken;                /* and not told yet */
-    uint32_t moves;            /* how often a ring was left for a new one */
-    bool cancels_due;          /* some operations could not be cancelled yet */
+    struct vigil__waker embed; /* what a foreign loop waits for, if there is one: see uring.c */
+    _Atomic bool embedded;
+    bool woken;       /* and not told yet */
+    uint32_t moves;   /* how often a ring was left for a new one */
+    bool cancels_due; /* some operations could not be cancelled yet */
 
     /* Records of a ring that was left, or that overflowed: the next waits hand them out. */
     struct vigil__record *kept;

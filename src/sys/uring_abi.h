@@ -135,6 +135,7 @@ enum { /* of the call that enters */
 };
 
 enum { /* of the call that registers */
+       VIGIL__URING_REGISTER_EVENTFD = 4,
        VIGIL__URING_REGISTER_BUF_RING = 22,
        VIGIL__URING_UNREGISTER_BUF_RING = 23,
 };
