@@ -384,6 +384,17 @@ void vigil__fd_close(vigil_loop *loop, vigil_fd fd)
     vigil__conns(loop)->fd_closed = true;
 }
 
+/* A connection's socket: the kernel closes it with what it is handed next, where it takes that. */
+static void socket_close(vigil_loop *loop, vigil_fd fd)
+{
+    const struct vigil__backend *backend = loop->backend;
+    bool taken = vigil__op_native(loop, VIGIL__OP_RECV) && vigil__process_is(loop->process) &&
+                 backend->close_fd(loop->backend_self, fd) == 0;
+    vigil__conns(loop)->fd_closed = true;
+    if (!taken)
+        vigil__fd_close(loop, fd);
+}
+
 static void conn_release(vigil_loop *loop, struct vigil__conn *c)
 {
     bool forked = !vigil__process_is(loop->process);
@@ -398,7 +409,7 @@ static void conn_release(vigil_loop *loop, struct vigil__conn *c)
     if (c->fd_out != VIGIL_FD_NONE && c->fd_out != c->fd_in)
         vigil__fd_close(loop, c->fd_out);
     if (c->fd_in != VIGIL_FD_NONE)
-        vigil__fd_close(loop, c->fd_in);
+        (c->socket_in ? socket_close : vigil__fd_close)(loop, c->fd_in);
 }
 
 /* Calls `close` if `tell`, and frees everything. */

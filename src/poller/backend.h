@@ -57,9 +57,9 @@ struct vigil__record {
     uint32_t offset;        /* where in buf the bytes begin */
 };
 
-/* There is no CLOSE and no SHUTDOWN: the host table does both at once, for close(2) and shutdown(2)
- * of a socket do not block, and the last record of every operation comes before the close.  A
- * backend that gains by taking them to the kernel may add them. */
+/* There is no SHUTDOWN: the host table does it at once, for shutdown(2) of a socket does not block.
+ * Nor is there a CLOSE, with a record: close(2) does not fail in a way that matters, and the last
+ * record of every operation comes before it.  See close_fd below. */
 enum vigil__op_kind {
     VIGIL__OP_ACCEPT = 1, /* res: the new descriptor */
     VIGIL__OP_CONNECT,
@@ -140,6 +140,9 @@ struct vigil__backend {
     /* Hurries the last record, which a later wait brings soon: VIGIL_ECANCELED, or what the
      * operation did before.  Twice is once. */
     void (*cancel)(void *self, struct vigil__op *op);
+    /* Closes a socket of which nothing is under way, with what the next wait or flush hands over.
+     * 0, or VIGIL_EFULL: not taken.  NULL with submit. */
+    int (*close_fd)(void *self, vigil_fd fd);
     /* The last reference of a buffer that came by vigil__buf_lend() was dropped.  NULL: none do. */
     void (*give)(void *self, struct vigil__buf *buf);
     /* What it found in this kernel, by trying: as vigil_backend_features().  NULL: there is nothing

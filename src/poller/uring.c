@@ -92,8 +92,11 @@ static void uring_forget(void *self)
  * the files until then. */
 static void uring_close(void *self)
 {
-    vigil__uring_polls_end(self);
-    uring_forget(self);
+    struct vigil__uring *uring = self;
+    vigil__uring_polls_end(uring);
+    if (vigil__ring_unsubmitted(&uring->ring) > 0)
+        (void)vigil__uring_enter(uring, 0, VIGIL_NOWAIT); /* the last closes: see uring_move() */
+    uring_forget(uring);
 }
 
 static int uring_set(void *self, vigil_fd fd, uint32_t was, uint32_t want, uint64_t key)
@@ -253,6 +256,11 @@ static void uring_cancel(void *self, struct vigil__op *op)
     vigil__uring_op_cancel(self, op);
 }
 
+static int uring_close_fd(void *self, vigil_fd fd)
+{
+    return vigil__uring_close_fd(self, fd);
+}
+
 static void uring_give(void *self, struct vigil__buf *buf)
 {
     vigil__uring_bufs_give(self, buf);
@@ -282,6 +290,7 @@ const struct vigil__backend vigil__backend_io_uring = {
     .flush = uring_flush,
     .submit = uring_submit,
     .cancel = uring_cancel,
+    .close_fd = uring_close_fd,
     .give = uring_give,
     .features = uring_features,
 };
@@ -369,6 +378,17 @@ static void uring_keep_overflow(struct vigil__uring *uring)
     }
 }
 
+/* Closes that a ring which is left was never handed. */
+static void uring_close_unsubmitted(struct vigil__uring *uring)
+{
+    const struct vigil__ring *ring = &uring->ring;
+    for (uint32_t left = vigil__ring_unsubmitted(ring); left > 0; left--) {
+        const struct vigil__sqe *sqe = vigil__ring_unsubmitted_sqe(ring, ring->sq_tail - left);
+        if (sqe->opcode == VIGIL__URING_CLOSE)
+            vigil__call_close(sqe->fd);
+    }
+}
+
 /* Leaves the ring, which another thread made, for a new one that is this thread's.  What the old
  * one had to tell is kept; what was under way in it has moved no byte and ends as cancelled, and
  * whoever wanted it will ask again; polls are armed anew. */
@@ -385,6 +405,7 @@ static int uring_move(struct vigil__uring *uring)
     uring->kept_count += vigil__uring_ops_give_up(uring, &uring->kept[uring->kept_count]);
     vigil__uring_polls_moved(uring);
     vigil__uring_bufs_moved(uring);
+    uring_close_unsubmitted(uring);
     vigil__ring_close(&uring->ring);
     uring->ring = fresh;
     uring->moves++;

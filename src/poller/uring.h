@@ -145,6 +145,8 @@ struct vigil__uring_op {
 /* As vigil__backend.submit and .cancel. */
 int vigil__uring_op_submit(struct vigil__uring *uring, struct vigil__op *op);
 void vigil__uring_op_cancel(struct vigil__uring *uring, const struct vigil__op *op);
+/* As vigil__backend.close_fd. */
+int vigil__uring_close_fd(struct vigil__uring *uring, vigil_fd fd);
 /* Cancels those for which there was no room in the queue. */
 void vigil__uring_ops_cancel_due(struct vigil__uring *uring);
 /* How many records an operation's completion makes at most: several with bundles. */

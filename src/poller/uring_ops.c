@@ -135,6 +135,17 @@ void vigil__uring_ops_cancel_due(struct vigil__uring *uring)
     uring->cancels_due = !all;
 }
 
+int vigil__uring_close_fd(struct vigil__uring *uring, vigil_fd fd)
+{
+    struct vigil__sqe *sqe = vigil__ring_sqe(&uring->ring);
+    if (sqe == NULL)
+        return VIGIL_EFULL;
+    sqe->opcode = VIGIL__URING_CLOSE;
+    sqe->flags = VIGIL__URING_SKIP_SUCCESS;
+    sqe->fd = fd;
+    return 0;
+}
+
 /* ---- records ---- */
 
 static bool is_received(const struct vigil__cqe *cqe)
