@@ -339,9 +339,9 @@ void vigil__input_offer(vigil_loop *loop, struct vigil__conn *c)
     struct vigil__conns *conns = vigil__conns(loop);
     const vigil_conn_ops *ops = c->ops;
     bool offered = false;
-    c->todo &= (uint8_t)~VIGIL__TODO_OFFER; /* this is it: nobody is offered the same twice */
     while (c->held_len > 0 && !input_waits(c) && !c->finishing && !c->closing &&
            c->couple_to.v == 0) {
+        c->todo &= (uint8_t)~VIGIL__TODO_OFFER; /* this is it: nobody is offered the same twice */
         size_t used = input_call(loop, c);
         bool cut = conns->cut_on != 0 || conns->cut_memory;
         offered = true;
