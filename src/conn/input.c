@@ -64,7 +64,9 @@ void vigil__input_update(vigil_loop *loop, struct vigil__conn *c)
     struct vigil__op *op = &c->op_in;
     if (!c->finishing && c->couple_to.v == 0 && c->held_len >= c->limits->value.in_max &&
         input_wanted(c)) {
-        vigil__conn_close(loop, c, VIGIL_ELIMIT); /* the limit was lowered to below what is held */
+        /* The limit was lowered to below what is held; or it was blocked, and is asked first. */
+        if ((c->todo & VIGIL__TODO_OFFER) == 0)
+            vigil__conn_close(loop, c, VIGIL_ELIMIT);
         return;
     }
     if (!input_wanted(c)) {
