@@ -26,6 +26,7 @@ static const struct {
     { "open data(4) finish used(0) close(0)", NULL },
     { "open lend(0) lend(1) done(0) done(1) close(0)", NULL },
     { "open pause finish close(0)", NULL },
+    { "open data(4) discard used(2) eof(0) close(0)", NULL },
     { "open cut cut writable writable close(0)", NULL },
     { "open cut cut writable close(0)", NULL },
     { "close(-7)", NULL }, /* refused: it never opened */
@@ -53,6 +54,7 @@ static const struct {
     { "open finish data(4) used(4) close(0)", "data when the program has done with input" },
     { "open finish eof(0) close(0)", "eof when the program has done with input" },
     { "open couple data(4) used(4) close(0)", "data when the program has done with input" },
+    { "open discard data(4) used(4) close(0)", "data when the program has done with input" },
     { "open writable close(0)", "writable without a send that was cut" },
     { "open cut writable writable close(0)", "writable without a send that was cut" },
     { "open cut end writable close(0)", "writable after the end of output" },

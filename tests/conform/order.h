@@ -12,24 +12,25 @@
 
 #include "test.h"
 
-#define ORDER_MAP(X)                                                        \
-    X(OPEN, "open")                                                         \
-    X(DATA, "data") /* with so many bytes */                                \
-    X(EOF, "eof")   /* with so many bytes held */                           \
-    X(WRITABLE, "writable")                                                 \
-    X(DONE, "done")   /* of the so-manieth that was lent */                 \
-    X(CLOSE, "close") /* with this reason */                                \
-    X(USED, "used")   /* what data answered */                              \
-    X(FULL, "full")   /* seen in data: where its send was cut is no room */ \
-    X(CUT, "cut")     /* a send to this connection was cut or refused */    \
-    X(BLOCK, "block") /* a send was cut, to whomever, while data ran */     \
-    X(LEND, "lend")   /* memory with a `done` */                            \
-    X(PAUSE, "pause")                                                       \
-    X(RESUME, "resume")                                                     \
-    X(OPS, "ops")                                                           \
-    X(COUPLE, "couple") /* this one's input goes to another */              \
-    X(END, "end")                                                           \
-    X(FINISH, "finish")                                                     \
+#define ORDER_MAP(X)                                                         \
+    X(OPEN, "open")                                                          \
+    X(DATA, "data") /* with so many bytes */                                 \
+    X(EOF, "eof")   /* with so many bytes held */                            \
+    X(WRITABLE, "writable")                                                  \
+    X(DONE, "done")   /* of the so-manieth that was lent */                  \
+    X(CLOSE, "close") /* with this reason */                                 \
+    X(USED, "used")   /* what data answered */                               \
+    X(FULL, "full")   /* seen in data: where its send was cut is no room */  \
+    X(CUT, "cut")     /* a send to this connection was cut or refused */     \
+    X(BLOCK, "block") /* a send was cut, to whomever, while data ran */      \
+    X(LEND, "lend")   /* memory with a `done` */                             \
+    X(PAUSE, "pause")                                                        \
+    X(RESUME, "resume")                                                      \
+    X(OPS, "ops")                                                            \
+    X(COUPLE, "couple")   /* this one's input goes to another */             \
+    X(DISCARD, "discard") /* and now to nobody: there is no data any more */ \
+    X(END, "end")                                                            \
+    X(FINISH, "finish")                                                      \
     X(ABORT, "abort")
 
 enum order_kind {
@@ -121,7 +122,7 @@ TEST_MAYBE_UNUSED static bool order_read(struct order *order, const char *text)
 
 struct order_state {
     bool open, eof, closed, in_data;
-    bool paused, ended, finished, aborted, coupled;
+    bool paused, ended, finished, aborted, coupled, discards;
     bool cut_in_data, resumed_in_data;
     bool blocked; /* data left something behind a send that was cut */
     bool full;    /* and there is no room yet */
@@ -137,7 +138,7 @@ static const char *order_data(struct order_state *s, long n)
 {
     if (s->eof)
         return "data after eof";
-    if (s->finished || s->coupled)
+    if (s->finished || s->coupled || s->discards)
         return "data when the program has done with input";
     if (s->paused)
         return "data while paused";
@@ -161,7 +162,7 @@ static const char *order_used(struct order_state *s, long used)
         return "an answer without a data";
     s->in_data = false;
     s->held = used < s->offered ? s->offered - used : 0;
-    if (s->finished || s->aborted || s->coupled)
+    if (s->finished || s->aborted || s->coupled || s->discards)
         s->held = 0; /* its answer is ignored, or what it left is another's */
     s->blocked = s->cut_in_data && s->held > 0 && !s->paused;
     s->again = used > 0 || s->resumed_in_data;
@@ -281,7 +282,8 @@ static const char *order_did(struct order_state *s, const struct order_event *ev
     case ORDER_ABORT:
         s->aborted = true;
         break;
-    default: /* COUPLE, FINISH: its input is nobody's or another's now */
+    default: /* COUPLE, DISCARD, FINISH: its input is nobody's or another's now */
+        s->discards = s->discards || event->kind == ORDER_DISCARD;
         s->coupled = s->coupled || event->kind == ORDER_COUPLE;
         s->finished = s->finished || event->kind == ORDER_FINISH;
         s->ended = s->ended || s->finished;
