@@ -400,6 +400,8 @@ void vigil__input_eof(vigil_loop *loop, struct vigil__conn *c)
 {
     if (!c->eof_seen || c->eof_told || input_waits(c))
         return;
+    if ((c->todo & VIGIL__TODO_OFFER) != 0)
+        return; /* it was blocked, and is asked first: that looks at the end again */
     c->eof_told = true;
     if (c->couple_to.v != 0) {
         (void)vigil_end(loop, c->couple_to); /* gone is ended too */
