@@ -145,7 +145,7 @@ test:  ## everything that fits into 8 minutes, with each step's time
 
 test-long:  ## what takes longer: the full battery, valgrind, all under TSan
 	@scripts/setup long
-	@$(STEPS) everything test-battery-full test-battery-asan test-valgrind test-tsan
+	@$(STEPS) everything test-seeds test-battery-full test-battery-asan test-valgrind test-tsan
 
 test-clang:  ## a build by clang, without a warning
 	@$(MAKE) --no-print-directory $(PARALLEL) B=$(B)/clang CC=clang everything
@@ -158,6 +158,11 @@ test-conform: $(CONFORM)  ## what every backend must do
 
 test-regress: $(REGRESS)  ## what was wrong once
 	@$(if $(REGRESS),$(TAP) $(REGRESS),echo '  nothing yet')
+
+SEEDS = 500# random programs per backend
+
+test-seeds: $(addprefix $(B)/tests/conform/,differential order)  ## many random programs
+	@VIGIL_SEEDS=$(SEEDS) $(TAP) --limit 3600 $^
 
 test-tutorial: all  ## the tutorial's five programs against the Python ones
 	@$(TAP) 'tests/tutorial/run.py $(B)/examples'
@@ -261,8 +266,8 @@ help:  ## this list
 	    awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
 
 .PHONY: all everything demo test test-long test-clang test-unit test-conform test-regress \
-        test-tutorial test-examples test-tool test-package test-battery test-battery-full \
-        test-asan test-tsan \
+        test-seeds test-tutorial test-examples test-tool test-package test-battery \
+        test-battery-full test-asan test-tsan \
         test-tsan-core test-valgrind test-battery-asan under-sanitizer under-sanitizer-threaded \
         under-sanitizer-battery bench check tidy install uninstall clean help always
 .DELETE_ON_ERROR:
