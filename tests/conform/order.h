@@ -4,8 +4,8 @@
  * machine that such an order is run through.
  *
  * An order is a list of events: what the library called, and what the program did that matters for
- * what may be called next.  As text it reads "open data(5) used(3) data(2) used(2) eof(0) close(0)",
- * so that a row of a table, and a failure, are legible.
+ * what may be called next.  As text it reads "open data(5) used(3) data(2) used(2) eof(0)
+ * close(0)", so that a row of a table, and a failure, are legible.
  */
 #ifndef ORDER_H
 #define ORDER_H

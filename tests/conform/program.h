@@ -3,9 +3,10 @@
  * program.h -- a random program for several connections, made of a seed, and what must come of it.
  *
  * Each connection goes through a list of steps, one after the other.  What a step does depends on
- * the offset in the stream alone, never on where the kernel cuts it nor on time, so that the outcome
- * is the same on every backend; program_expect() works it out without any I/O.  What time does
- * decide is not promised: of output that an end cuts off only what must have arrived is compared.
+ * the offset in the stream alone, never on where the kernel cuts it nor on time, so that the
+ * outcome is the same on every backend; program_expect() works it out without any I/O.  What time
+ * does decide is not promised: of output that an end cuts off only what must have arrived is
+ * compared.
  */
 #ifndef PROGRAM_H
 #define PROGRAM_H

@@ -18,8 +18,7 @@ static size_t block_twice(struct rig *rig, vigil_conn conn, const void *p, size_
 CONFORM(blocked_with_in_max_bytes_held_was_closed_with_ELIMIT)
 {
     struct rig rig;
-    rig_open(&rig, backend,
-             &(vigil_listen_options){ .limits = { .out_high = 4096, .in_max = 8 } });
+    rig_open(&rig, backend, &(vigil_listen_options){ .limits = { .out_high = 4096, .in_max = 8 } });
     rig.ops.writable = NULL;
     rig.on_data = block_twice;
     int fd = rig_client_opened(&rig);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * eof_while_blocked.c -- blocked, and unblocked as soon as its `data` returned: the end of input was
- * told before it was asked again, and what it held was dropped.
+ * eof_while_blocked.c -- blocked, and unblocked as soon as its `data` returned: the end of input
+ * was told before it was asked again, and what it held was dropped.
  */
 #include "conform/conn_rig.h"
 
