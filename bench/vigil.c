@@ -2,7 +2,8 @@
  *
  * vigil.c -- the contender on this library: the six-statement echo, with the backend to choose.
  *
- * Usage: vigil [WHERE [BACKEND]]; the address bound is printed.  Public header only. */
+ * Usage: vigil [WHERE [BACKEND]]; the address bound is printed, or "skip" and why the backend is
+ * not to be had.  Public header only. */
 #include <stdio.h>
 
 #include <vigil.h>
@@ -22,7 +23,13 @@ int main(int argc, char **argv)
     vigil_listener listener;
     vigil_addr address;
     char text[VIGIL_ADDR_TEXT_MAX];
-    int err = vigil_loop_open(&loop, &options);
+    int err = options.backend != NULL ? vigil_backend_try(options.backend) : 0;
+    if (err == VIGIL_ENOTSUP || err == VIGIL_EINVAL) {
+        printf("skip %s: %s\n", options.backend,
+               err == VIGIL_EINVAL ? "not built in" : vigil_strerror(err));
+        return 0;
+    }
+    err = vigil_loop_open(&loop, &options);
     if (err == 0)
         err = vigil_listen(loop, argc > 1 ? argv[1] : "tcp://127.0.0.1:10000",
                            &(vigil_listen_options){ .ops = &ops }, &listener);

@@ -20,6 +20,7 @@ KINDS = {  # name: (what to call it, command below the build directory, prints i
     "serve": ("vigil serve", ["vigil", "serve"], True),
     "echo": ("examples/echo", ["examples/echo"], False),
     "raw": ("raw epoll", ["bench/raw_epoll"], True),
+    "raw-uring": ("raw io_uring", ["bench/raw_uring"], True),
     "bad": ("bad_echo", ["tests/battery/bad_echo"], True),
 }
 
