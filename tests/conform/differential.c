@@ -713,7 +713,7 @@ static void small_buffers(const struct script *script, int fd)
 
 /* A plain socket that is bound, and listens if `backlog` > 0; `where` is its address for us. */
 static int plain_socket(struct world *world, const struct side *side, bool tcp, int backlog,
-                        char where[64])
+                        char where[VIGIL_ADDR_TEXT_MAX])
 {
     struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     struct sockaddr_un un = { .sun_family = AF_UNIX };
@@ -724,10 +724,10 @@ static int plain_socket(struct world *world, const struct side *side, bool tcp, 
     if (tcp) {
         REQUIRE(bind(fd, (struct sockaddr *)&in, sizeof(in)) == 0 &&
                 getsockname(fd, (struct sockaddr *)&in, &len) == 0);
-        snprintf(where, 64, "tcp://127.0.0.1:%u", ntohs(in.sin_port));
+        snprintf(where, VIGIL_ADDR_TEXT_MAX, "tcp://127.0.0.1:%u", ntohs(in.sin_port));
     } else {
         REQUIRE(bind(fd, (struct sockaddr *)&un, sizeof(un)) == 0, "%s", strerror(errno));
-        snprintf(where, 64, "unix:%s", un.sun_path);
+        snprintf(where, VIGIL_ADDR_TEXT_MAX, "unix:%s", un.sun_path);
     }
     REQUIRE(backlog == 0 || listen(fd, backlog) == 0);
     return fd;
@@ -759,7 +759,7 @@ static void *accepted(vigil_loop *loop, vigil_conn conn, void *user)
 
 static vigil_addr side_listen(struct side *side, bool tcp)
 {
-    char where[64] = "tcp://127.0.0.1:0";
+    char where[VIGIL_ADDR_TEXT_MAX] = "tcp://127.0.0.1:0";
     vigil_addr addr;
     vigil_listen_options options = {
         .ops = &ops_tables[0], .ctx = accepted, .user = side, .limits = limits_of(side->script)
@@ -799,7 +799,7 @@ static void side_make(struct side *side)
     vigil_conn_options options = { .ops = &ops_tables[0],
                                    .ctx = &side->handles[0],
                                    .limits = limits_of(side->script) };
-    char where[64];
+    char where[VIGIL_ADDR_TEXT_MAX];
     vigil_addr addr;
     bool tcp = false;
     side->made = true;
