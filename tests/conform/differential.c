@@ -12,7 +12,7 @@
 #include "program.h"
 #include "seeds.h"
 
-enum { LENT_MAX = 16384, NAP_STEPS = 30, QUIET_STEPS = 20 };
+enum { LENT_MAX = 65536, NAP_STEPS = 30, QUIET_STEPS = 20 };
 
 struct world;
 struct side;

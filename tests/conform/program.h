@@ -90,7 +90,7 @@ enum {
     STEPS_MAX = 24,
     BARRIERS_MAX = 2,
     CONNS_MAX = 24,
-    OUT_MAX = 1 << 20, /* bytes that one connection sends */
+    OUT_MAX = 2 << 20, /* bytes that one connection sends */
 };
 
 /* The peer sends the byte at `at` when it has received so many. */
@@ -347,7 +347,7 @@ static void step_add(struct script *script, enum step_kind kind, unsigned how, s
 
 static size_t pick_len(struct program *program, enum style style)
 {
-    static const unsigned max[] = { [DRIBBLE] = 40, [TALK] = 1500, [BULK] = 40000 };
+    static const unsigned max[] = { [DRIBBLE] = 40, [TALK] = 1500, [BULK] = 90000 };
     return 1 + pick(program, max[style]);
 }
 
