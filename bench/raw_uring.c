@@ -4,7 +4,7 @@
  *
  * Raw system calls and mappings of its own.  Multishot accept, multishot receive into a ring of
  * provided buffers, each sent back from where it was received, one send under way per connection,
- * one system call per turn.  No byte is lost: who does not read has PIECES_MAX buffers at most, then
+ * one system call per turn.  No byte is lost: who does not read has some PIECES_MAX buffers, then
  * nothing more is received from him; who finds no buffer asks again when one comes back.
  * Usage: raw_uring [tcp://A.B.C.D:PORT]; the address bound is printed, or "skip" and why there is
  * no io_uring.  SIGTERM ends it at once.  System headers only. */
