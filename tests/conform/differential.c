@@ -864,7 +864,8 @@ static void world_open(struct world *world, struct program *program, const char 
 {
     *world = (struct world){ .program = program, .pace = program->seed + 77 };
     vigil_loop_options options = { .backend = backend,
-                                   .allocator = test_counting_allocator(&world->memory) };
+                                   .allocator = test_counting_allocator(&world->memory),
+                                   .memory_limit = program->tight ? TIGHT_MEMORY : 0 };
     strcpy(world->folder, "/tmp/vigil-diff-XXXXXX");
     REQUIRE(mkdtemp(world->folder) != NULL);
     int status = vigil_loop_open(&world->loop, &options);

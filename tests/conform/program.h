@@ -91,6 +91,8 @@ enum {
     BARRIERS_MAX = 2,
     CONNS_MAX = 24,
     OUT_MAX = 2 << 20, /* bytes that one connection sends */
+    TIGHT_CONNS = 5,
+    TIGHT_MEMORY = 1 << 20,
 };
 
 /* The peer sends the byte at `at` when it has received so many. */
@@ -136,6 +138,7 @@ struct program {
     struct script scripts[CONNS_MAX];
     struct expected expected[CONNS_MAX];
     int count;
+    bool tight; /* few connections, little memory: enough of it, but buffers run out for a while */
 };
 
 /* ---- streams ------------------------------------------------------------------------------ */
@@ -357,12 +360,14 @@ static struct script *script_add(struct program *program, enum transport transpo
     static const size_t highs[] = { 1024, 4096, 65536 }, in_maxs[] = { 64, 1000, 4096, 65536 };
     static const size_t chunks[] = { [DRIBBLE] = 7, [TALK] = 700, [BULK] = 65536 };
     struct script *script = &program->scripts[program->count++];
-    *script = (struct script){ .transport = transport,
-                               .partner = -1,
-                               .small = pick(program, 3) == 0,
-                               .out_high = highs[pick(program, 3)],
-                               .in_max = in_maxs[pick(program, style == DRIBBLE ? 2 : 4)],
-                               .chunk_max = chunks[style] };
+    *script = (struct script){
+        .transport = transport,
+        .partner = -1,
+        .small = pick(program, 3) == 0,
+        .out_high = highs[pick(program, program->tight ? 2 : 3)],
+        .in_max = in_maxs[pick(program, style == DRIBBLE || program->tight ? 2 : 4)],
+        .chunk_max = chunks[style]
+    };
     script->out_low = pick(program, 3) == 0 ? 1 : script->out_high >> pick(program, 3);
     return script;
 }
@@ -618,11 +623,12 @@ static void program_make(struct program *program, uint32_t seed)
     program->seed = seed;
     program->random = seed * 2654435761u + 12345;
     program->count = 0;
+    program->tight = seed % 4 == 3;
     for (int i = 0; i < CONNS_MAX; i++)
         if (program->expected[i].out == NULL)
             program->expected[i].out = malloc(OUT_MAX);
-    while (program->count < CONNS_MAX - 2) {
-        enum style style = pick_style(program);
+    while (program->count < (program->tight ? TIGHT_CONNS : CONNS_MAX) - 2) {
+        enum style style = program->tight ? BULK : pick_style(program);
         switch (pick(program, 8)) {
         case 0:
             add_proxy(program, style);
