@@ -1080,6 +1080,7 @@ static void run_seed(const char *backend, uint32_t seed)
 
 CONFORM(the_same_bytes_then_eof_then_why)
 {
+    skip_unless_here(backend);
     struct seeds seeds = seeds_asked(test_time_scale() > 1 ? 3 : 10);
     for (uint32_t seed; seeds_next(&seeds, &seed);)
         run_seed(backend, seed);
@@ -1198,6 +1199,7 @@ static int telling_connection(const struct world *world)
 
 CONFORM(a_history_that_is_wrong_in_one_thing_is_told)
 {
+    skip_unless_here(backend);
     int i = -1;
     for (uint32_t seed = 1; seed < 20 && i < 0; seed++) {
         program_make(&the_program, seed);

@@ -358,6 +358,7 @@ static void play_random(const char *backend, uint32_t seed)
 
 CONFORM(the_order_of_callbacks_under_a_random_program)
 {
+    skip_unless_here(backend);
     struct seeds seeds = seeds_asked(test_time_scale() > 1 ? 3 : 20);
     for (uint32_t seed; seeds_next(&seeds, &seed);)
         play_random(backend, seed);

@@ -17,6 +17,13 @@ struct seeds {
     uint32_t running;
 };
 
+/* A machine may lack a backend; that is no fault of ours, and no pass. */
+TEST_MAYBE_UNUSED static void skip_unless_here(const char *backend)
+{
+    if (vigil_backend_try(backend) == VIGIL_ENOTSUP)
+        SKIP("not to be had here");
+}
+
 static uint32_t seeds_number(const char *name)
 {
     const char *text = getenv(name);
