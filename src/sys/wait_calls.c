@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <stdatomic.h>
 #include <sys/select.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -245,6 +246,59 @@ int vigil__call_replace(int fd, int fresh)
         return vigil__status_of(errno);
     vigil__call_close(fresh);
     return 0;
+}
+
+#endif
+
+/* ---- kqueue ------------------------------------------------------------------------------ */
+
+#ifdef VIGIL_KQUEUE
+
+/* Some kernels take no longer timeouts; a wait that ends after three years is taken up again. */
+#define KEVENT_S_MAX 100000000
+
+int vigil__call_kqueue(void)
+{
+    int fd = kqueue();
+    if (fd < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) == 0)
+        return fd < 0 ? vigil__status_of(errno) : fd;
+    int err = vigil__status_of(errno);
+    vigil__call_close(fd);
+    return err;
+}
+
+int vigil__call_kevent(int kqueue, const struct kevent *changes, int count, struct kevent *events,
+                       int max, vigil_ns timeout_ns)
+{
+    struct timespec timeout = { .tv_sec = (time_t)(timeout_ns / NS_PER_S),
+                                .tv_nsec = (long)(timeout_ns % NS_PER_S) };
+    if (timeout_ns / NS_PER_S > KEVENT_S_MAX)
+        timeout = (struct timespec){ .tv_sec = KEVENT_S_MAX };
+    return wait_result(
+        kevent(kqueue, changes, count, events, max, timeout_ns == VIGIL_FOREVER ? NULL : &timeout));
+}
+
+int vigil__call_kevent_trigger(int kqueue, uintptr_t ident)
+{
+    int saved = errno; /* the caller may be a signal handler */
+    struct kevent change = { .ident = ident, .filter = EVFILT_USER, .fflags = NOTE_TRIGGER };
+    int err = wait_result(kevent(kqueue, &change, 1, NULL, 0, NULL));
+    errno = saved;
+    return err;
+}
+
+int vigil__call_kind(int fd)
+{
+    struct stat found;
+    if (fstat(fd, &found) < 0)
+        return vigil__status_of(errno);
+    if (S_ISSOCK(found.st_mode))
+        return VIGIL__FD_SOCKET;
+    if (S_ISFIFO(found.st_mode))
+        return VIGIL__FD_PIPE;
+    if (S_ISREG(found.st_mode) || S_ISDIR(found.st_mode) || S_ISBLK(found.st_mode))
+        return VIGIL__FD_FILE;
+    return S_ISCHR(found.st_mode) && isatty(fd) ? VIGIL__FD_TERMINAL : VIGIL__FD_OTHER;
 }
 
 #endif

@@ -43,6 +43,31 @@ int vigil__call_epoll_wait(int epoll, struct vigil__epoll_event *events, int max
  * number `fresh` is free.  On an error nothing has changed.  Linux. */
 int vigil__call_replace(int fd, int fresh);
 
+/* kqueue(2): FreeBSD, macOS and their relatives, as far as they have user events.  Where it is
+ * there VIGIL_KQUEUE is defined; with VIGIL_KQUEUE_MODEL tests/model/ stands in for it. */
+#if defined(__FreeBSD__) || defined(__APPLE__) || defined(__NetBSD__) || defined(__OpenBSD__) || \
+    defined(__DragonFly__) || defined(VIGIL_KQUEUE_MODEL)
+#include <sys/types.h>
+
+#include <sys/event.h>
+#ifdef EVFILT_USER
+#define VIGIL_KQUEUE 1
+#endif
+#endif
+
+#ifdef VIGIL_KQUEUE
+int vigil__call_kqueue(void);
+/* With `max` 0 it does not wait, and answers the error of the first change that has one; those
+ * behind it are not made.  Otherwise that stands among the events, with EV_ERROR. */
+int vigil__call_kevent(int kqueue, const struct kevent *changes, int count, struct kevent *events,
+                       int max, vigil_ns timeout_ns);
+/* Triggers the user event `ident`.  Any thread, async-signal-safe. */
+int vigil__call_kevent_trigger(int kqueue, uintptr_t ident);
+/* What `fd` is: a vigil__fd_kind of sys/host.h, where FILE is everything that has a place on a
+ * disk, and LISTENER is not told from SOCKET.  VIGIL_EBADF. */
+int vigil__call_kind(int fd);
+#endif
+
 /* A descriptor to wake a wait with: eventfd(2), or a pipe where that is missing (then write_fd is
  * another).  Signal is async-signal-safe and never blocks. */
 struct vigil__waker {
