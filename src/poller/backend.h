@@ -154,6 +154,7 @@ extern const struct vigil__backend vigil__backend_select;
 extern const struct vigil__backend vigil__backend_poll;
 extern const struct vigil__backend vigil__backend_epoll;
 extern const struct vigil__backend vigil__backend_io_uring;
+extern const struct vigil__backend vigil__backend_kqueue;
 
 /* Those built in, best first, NULL behind the last. */
 extern const struct vigil__backend *const vigil__backends[];

@@ -3,15 +3,22 @@
  * backends.c -- which backends there are, and how one is chosen.  Floor: poller.
  */
 #include "poller/backend.h"
+#include "sys/wait_calls.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 const struct vigil__backend *const vigil__backends[] = {
-#ifdef __linux__
-    &vigil__backend_io_uring, &vigil__backend_epoll,
+#ifdef VIGIL_KQUEUE
+    &vigil__backend_kqueue,
 #endif
-    &vigil__backend_poll,     &vigil__backend_select, NULL,
+#ifdef __linux__
+    &vigil__backend_io_uring,
+    &vigil__backend_epoll,
+#endif
+    &vigil__backend_poll,
+    &vigil__backend_select, /* these two are everywhere */
+    NULL,
 };
 
 static int open_first(const struct vigil__backend_config *config,
