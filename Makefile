@@ -30,11 +30,12 @@ PUBLIC_FLAGS = $(STRICT) -Iinclude# what is built on the library: the API is eno
 TEST_FLAGS   = $(STRICT) -D_GNU_SOURCE -Iinclude -Isrc -Itests
 
 LIB_OBJ  := $(patsubst %.c,$(B)/%.o,$(wildcard $(addprefix src/,$(addsuffix /*.c, \
-            base sys poller loop conn))))
+            base sys poller loop conn)))) $(MODEL:%=$(B)/tests/model/%.o)
 TOOL_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tool/*.c))
 EXAMPLES := $(patsubst %.c,$(B)/examples/%,$(notdir $(wildcard examples/*.c examples/tutorial/*.c)))
 BENCHES  := $(patsubst %.c,$(B)/%,$(wildcard bench/*.c))
 UNIT     := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/*.c))
+MODELS   := $(patsubst %.c,$(B)/%,$(filter-out %/kevent.c,$(wildcard tests/model/*.c)))
 CONFORM  := $(patsubst %.c,$(B)/%,$(wildcard tests/conform/*.c)) \
             $(B)/tests/conform/select_call_by_poll
 REGRESS  := $(patsubst %.c,$(B)/%,$(wildcard tests/regress/*.c))
@@ -74,6 +75,11 @@ $(B)/src/%.o: src/%.c $(B)/flags
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(CC) $(LIB_FLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/tests/model/%.o: tests/model/%.c $(B)/flags
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(TEST_FLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(B)/tool/%.o: tool/%.c $(B)/flags
 	@mkdir -p $(@D)
@@ -176,6 +182,13 @@ test-tool: all  ## the command: its manners and its bad input
 test-package: $(LIBS) $(B)/vigil  ## install, and build outside projects against it
 	@$(TAP) 'tests/package/run $(B)'
 
+test-kqueue:  ## kqueue on a modelled kevent(): the model's rows, all of conform and regress
+	+@$(MAKE) --no-print-directory $(PARALLEL) B=$(B)/kqueue MODEL=kevent \
+	    CPPFLAGS='$(CPPFLAGS) -DVIGIL_KQUEUE_MODEL -Itests/model/include' on-the-model
+
+on-the-model: $(MODELS) $(CONFORM) $(REGRESS)
+	@VIGIL_TEST_BACKEND=kqueue $(TAP) $^
+
 test-battery: all $(HELPERS)  ## the echo battery, short
 	@$(TAP) --verbose 'tests/battery/run --build $(B) --quick'
 
@@ -267,7 +280,7 @@ help:  ## this list
 
 .PHONY: all everything demo test test-long test-clang test-unit test-conform test-regress \
         test-seeds test-tutorial test-examples test-tool test-package test-battery \
-        test-battery-full test-asan test-tsan \
+        test-battery-full test-asan test-tsan test-kqueue on-the-model \
         test-tsan-core test-valgrind test-battery-asan under-sanitizer under-sanitizer-threaded \
         under-sanitizer-battery bench check tidy install uninstall clean help always
 .DELETE_ON_ERROR:

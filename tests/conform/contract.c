@@ -9,10 +9,12 @@
 #define vigil__call_select     counted_select
 #define vigil__call_poll       counted_poll
 #define vigil__call_epoll_wait counted_epoll_wait
+#define vigil__call_kevent     counted_kevent
 #include "sys/wait_calls.c"
 #undef vigil__call_select
 #undef vigil__call_poll
 #undef vigil__call_epoll_wait
+#undef vigil__call_kevent
 #define vigil__call_uring_enter counted_uring_enter
 #include "sys/uring_calls.c"
 #undef vigil__call_uring_enter
@@ -54,6 +56,15 @@ int vigil__call_uring_enter(int ring, uint32_t to_submit, uint32_t min_complete,
 {
     waits += min_complete > 0 || to_submit == 0;
     return counted_uring_enter(ring, to_submit, min_complete, timeout_ns);
+}
+#endif
+
+#ifdef VIGIL_KQUEUE
+int vigil__call_kevent(int kqueue, const struct kevent *changes, int count, struct kevent *events,
+                       int max, vigil_ns timeout_ns)
+{
+    waits += max > 0; /* otherwise it only changes the set */
+    return counted_kevent(kqueue, changes, count, events, max, timeout_ns);
 }
 #endif
 

@@ -585,4 +585,48 @@ TEST_MAYBE_UNUSED static unsigned answered_by_select(unsigned events, unsigned a
     return (in | out | (events & VIGIL_PRI)) & asked;
 }
 
+/* What kqueue(2) can tell of it: a filter tells of its own direction, if that is asked for, and a
+ * socket has hung up when both ended.  FreeBSD has no filter for urgent data. */
+static const struct {
+    const char *name;
+    unsigned reads, writes; /* what the two filters tell */
+} told_by_filters[] = {
+    { "tcp never connected", 0, 0 }, /* neither direction is there */
+    { "pipe ended", VIGIL_IN | VIGIL_HUP, 0 },
+    { "pipe ended, unread data", VIGIL_IN | VIGIL_HUP, 0 },
+    { "pipe, the reader is gone", 0, VIGIL_OUT | VIGIL_ERR },
+    { "pipe, the reader is gone, no room", 0, VIGIL_OUT | VIGIL_ERR }, /* a write fails at once */
+    { "terminal hung up", VIGIL_IN | VIGIL_HUP, VIGIL_OUT | VIGIL_HUP },
+};
+
+TEST_MAYBE_UNUSED static unsigned answered_by_kqueue(const struct situation *situation,
+                                                     unsigned asked)
+{
+    unsigned reads = situation->events & (VIGIL_IN | VIGIL_RDHUP | VIGIL_ERR);
+    unsigned writes = situation->events & (VIGIL_OUT | VIGIL_ERR);
+    unsigned both = situation->events & VIGIL_HUP;
+    for (size_t i = 0; i < TEST_COUNT(told_by_filters); i++) {
+        if (strcmp(told_by_filters[i].name, situation->name) == 0) {
+            reads = told_by_filters[i].reads;
+            writes = told_by_filters[i].writes;
+            both = 0;
+        }
+    }
+    bool reading = (asked & (VIGIL_IN | VIGIL_RDHUP)) != 0, writing = (asked & VIGIL_OUT) != 0;
+    unsigned events = (reading ? reads : 0) | (writing ? writes : 0) |
+                      (reading && writing ? both : 0);
+    return events & (asked | VIGIL_ERR | VIGIL_HUP);
+}
+
+/* What that backend can tell of it. */
+TEST_MAYBE_UNUSED static unsigned told(const char *backend, const struct situation *situation,
+                                       unsigned asked)
+{
+    if (strcmp(backend, "select") == 0)
+        return answered_by_select(situation->events, asked);
+    if (strcmp(backend, "kqueue") == 0)
+        return answered_by_kqueue(situation, asked);
+    return answered(situation->events, asked);
+}
+
 #endif
