@@ -187,7 +187,7 @@ test-kqueue:  ## kqueue on a modelled kevent(): the model's rows, all of conform
 	    CPPFLAGS='$(CPPFLAGS) -DVIGIL_KQUEUE_MODEL -Itests/model/include' on-the-model
 
 on-the-model: $(MODELS) $(CONFORM) $(REGRESS)
-	@VIGIL_TEST_BACKEND=kqueue $(TAP) $^
+	@VIGIL_TEST_BACKEND=kqueue $(TAP) 'tests/bsd/run $(B)' $^
 
 test-battery: all $(HELPERS)  ## the echo battery, short
 	@$(TAP) --verbose 'tests/battery/run --build $(B) --quick'

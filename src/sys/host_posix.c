@@ -30,8 +30,16 @@
 #include "sys/host.h"
 #include "sys/signals.h"
 
-#ifndef MSG_NOSIGNAL
-#define MSG_NOSIGNAL 0 /* such systems have SO_NOSIGPIPE, see socket_prepare() */
+#ifndef MSG_NOSIGNAL /* macOS: each socket is told once, see set_no_sigpipe() */
+#define MSG_NOSIGNAL 0
+#define SIGPIPE_BY_SOCKET
+#endif
+#if !defined(TCP_KEEPIDLE) && defined(TCP_KEEPALIVE)
+#define TCP_KEEPIDLE TCP_KEEPALIVE
+#endif
+#ifdef SO_REUSEPORT_LB /* FreeBSD: the other one gives all connections to one of the listeners */
+#undef SO_REUSEPORT
+#define SO_REUSEPORT SO_REUSEPORT_LB
 #endif
 
 #define RETRY(result, call) \
@@ -133,6 +141,16 @@ static int accept_prepared(int listener)
 }
 #endif
 
+static int set_no_sigpipe(int fd)
+{
+#ifdef SIGPIPE_BY_SOCKET
+    return set_int(fd, SOL_SOCKET, SO_NOSIGPIPE, 1);
+#else
+    (void)fd;
+    return 0;
+#endif
+}
+
 /* What a new socket needs where it cannot be asked for in the call that makes it. */
 static int socket_prepare(int fd)
 {
@@ -142,12 +160,7 @@ static int socket_prepare(int fd)
         fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
         return vigil__status_of(errno);
 #endif
-#ifdef SO_NOSIGPIPE
-    return set_int(fd, SOL_SOCKET, SO_NOSIGPIPE, 1);
-#else
-    (void)fd;
-    return 0;
-#endif
+    return set_no_sigpipe(fd);
 }
 
 static int socket_finish(int fd, vigil_fd *out)
@@ -189,7 +202,10 @@ static int host_accept(void *self, vigil_fd listener, vigil_fd *out)
     (void)self;
     int fd;
     RETRY(fd, accept_prepared(listener));
-    return fd < 0 ? vigil__status_of(errno) : socket_finish(fd, out);
+    if (fd < 0)
+        return vigil__status_of(errno);
+    int err = socket_finish(fd, out);
+    return err == VIGIL_EINVAL ? VIGIL_ECONNRESET : err; /* macOS: its peer has gone already */
 }
 
 static int host_connect(void *self, vigil_fd fd, const vigil_addr *addr)
@@ -367,17 +383,28 @@ static void sigpipe_block(struct sigpipe_guard *guard)
     guard->pending = sigpending(&waiting) == 0 && sigismember(&waiting, SIGPIPE) == 1;
 }
 
+/* Takes the signal that waits, if one does: some devices say EPIPE without it. */
+static void sigpipe_take(const sigset_t *sigpipe)
+{
+    int taken;
+#if defined(__APPLE__) || defined(__OpenBSD__)
+    sigset_t waiting;
+    if (sigpending(&waiting) == 0 && sigismember(&waiting, SIGPIPE) == 1)
+        (void)sigwait(sigpipe, &taken);
+#else
+    const struct timespec at_once = { 0 };
+    RETRY(taken, sigtimedwait(sigpipe, NULL, &at_once));
+    (void)taken;
+#endif
+}
+
 static void sigpipe_restore(const struct sigpipe_guard *guard, bool broken)
 {
     sigset_t sigpipe;
     (void)sigemptyset(&sigpipe);
     (void)sigaddset(&sigpipe, SIGPIPE);
-    if (broken && !guard->pending) {
-        const struct timespec at_once = { 0 };
-        int taken;
-        RETRY(taken, sigtimedwait(&sigpipe, NULL, &at_once));
-        (void)taken; /* none: some devices say EPIPE without a signal */
-    }
+    if (broken && !guard->pending)
+        sigpipe_take(&sigpipe);
     if (sigismember(&guard->before, SIGPIPE) == 0)
         (void)pthread_sigmask(SIG_UNBLOCK, &sigpipe, NULL);
 }
@@ -435,6 +462,8 @@ static int host_describe(void *self, vigil_fd fd, struct vigil__fd_info *out)
         return vigil__status_of(errno);
     out->kind = fd_kind(fd, found.st_mode);
     out->nonblocking = (flags & O_NONBLOCK) != 0;
+    if (out->kind == VIGIL__FD_SOCKET)
+        (void)set_no_sigpipe(fd); /* fails for one whose peer has gone already */
     return 0;
 }
 
@@ -446,6 +475,8 @@ static bool host_readable(void *self, vigil_fd fd)
     RETRY(ready, poll(&entry, 1, 0));
     return ready > 0; /* an end or an error too: the call then tells which */
 }
+
+#ifdef __linux__
 
 /* Opens the file behind `fd` once more, non-blocking. */
 static int open_again(int fd, int flags)
@@ -497,6 +528,18 @@ static int host_reopen(void *self, vigil_fd fd)
     (void)close(again); /* nothing was written to it */
     return VIGIL_ENOTSUP;
 }
+
+#else
+
+/* /dev/fd answers with a duplicate, which has the same flags. */
+static int host_reopen(void *self, vigil_fd fd)
+{
+    (void)self;
+    (void)fd;
+    return VIGIL_ENOTSUP;
+}
+
+#endif
 
 static int host_file_size(void *self, vigil_fd fd, int64_t *out)
 {

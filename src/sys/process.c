@@ -58,18 +58,28 @@ void vigil__thread_yield(void)
     (void)sched_yield(); /* cannot fail */
 }
 
+static bool wipe_on_fork(void *page)
+{
+#if defined(MADV_WIPEONFORK)
+    return madvise(page, PAGE_SIZE_ANY, MADV_WIPEONFORK) == 0;
+#elif defined(INHERIT_ZERO) /* FreeBSD, OpenBSD */
+    return minherit(page, PAGE_SIZE_ANY, INHERIT_ZERO) == 0;
+#else
+    (void)page;
+    return false;
+#endif
+}
+
 /* A page that is wiped on fork, or NULL. */
 static void *page_map(void)
 {
-#ifdef MADV_WIPEONFORK
     void *page = mmap(NULL, PAGE_SIZE_ANY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
                       0);
     if (page == MAP_FAILED)
         return NULL;
-    if (madvise(page, PAGE_SIZE_ANY, MADV_WIPEONFORK) == 0)
+    if (wipe_on_fork(page))
         return page;
     (void)munmap(page, PAGE_SIZE_ANY); /* our own page: nothing can fail that we could mend */
-#endif
     return NULL;
 }
 

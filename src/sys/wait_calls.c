@@ -5,6 +5,10 @@
  * One function is one system call and a translation of its arguments; nothing is retried here.
  * errno ends here.  A test program links a model of a kernel in place of this file.
  */
+#ifdef __APPLE__
+#define _DARWIN_UNLIMITED_SELECT /* sets of any size */
+#endif
+
 #include "sys/wait_calls.h"
 
 #include <errno.h>
@@ -68,7 +72,7 @@ int vigil__call_select(int fd_count, unsigned long *in, unsigned long *out, unsi
 int vigil__call_poll(vigil_pollfd *fds, size_t count, vigil_ns timeout_ns)
 {
     struct pollfd *raw = (struct pollfd *)(void *)fds;
-#ifdef __linux__
+#if defined(__linux__) || defined(__FreeBSD__) || defined(__OpenBSD__) || defined(__DragonFly__)
     if (timeout_ns != VIGIL_NOWAIT && timeout_ns != VIGIL_FOREVER) {
         struct timespec timeout = { .tv_sec = (time_t)(timeout_ns / NS_PER_S),
                                     .tv_nsec = (long)(timeout_ns % NS_PER_S) };
