@@ -146,8 +146,8 @@ demo:  ## see the tutorial alive: an echo server, its clients, every byte checke
 
 test:  ## everything that fits into 8 minutes, with each step's time
 	@scripts/setup test
-	@$(STEPS) everything test-clang check test-unit test-conform test-regress test-tutorial \
-	    test-examples test-tool test-package test-battery test-asan
+	@$(STEPS) everything test-clang check test-unit test-conform test-regress test-kqueue \
+	    test-tutorial test-examples test-tool test-package test-battery test-asan
 
 test-long:  ## what takes longer: the full battery, valgrind, all under TSan
 	@scripts/setup long

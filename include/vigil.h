@@ -187,15 +187,15 @@ typedef struct vigil_event {
  * caller closes it.
  * A poller is used by one thread at a time; only vigil_poller_wake() is for others.
  * 0, VIGIL_EINVAL (no such backend), VIGIL_ENOTSUP (not to be had here), VIGIL_ENOMEM,
- * VIGIL_EMFILE. */
+ * VIGIL_EMFILE.  Where the system has kqueue(2), "kqueue" is a backend, too. */
 VIGIL_API int vigil_poller_open(vigil_poller **out, const char *backend);
 
 /* Registers `fd` for `events` (what to report and how).  Errors are reported at once.  A
  * descriptor can be registered once: VIGIL_EEXIST.  `tag` comes back in every event.  The
  * descriptor stays yours; unregister it before you close it.
  * 0, VIGIL_EBADF, VIGIL_EEXIST, VIGIL_EINVAL (no events, or unknown ones), VIGIL_ENOTSUP
- * (VIGIL_EDGE where the kernel has none), VIGIL_EMFILE (on epoll the first regular file needs a
- * descriptor of ours), VIGIL_ENOMEM, VIGIL_EFORK. */
+ * (VIGIL_EDGE where the kernel has none; on kqueue a terminal that it refuses), VIGIL_EMFILE (on
+ * epoll the first regular file needs a descriptor of ours), VIGIL_ENOMEM, VIGIL_EFORK. */
 VIGIL_API int vigil_poller_register(vigil_poller *poller, vigil_fd fd, unsigned events,
                                     uintptr_t tag, vigil_reg *out);
 
@@ -380,8 +380,8 @@ typedef void vigil_watch_fn(vigil_loop *loop, vigil_watch watch, unsigned events
  * VIGIL_ONESHOT), with what is true.  The descriptor stays yours and keeps its flags; cancel the
  * watch before you close it.  A descriptor can be watched once per loop.
  * 0, VIGIL_EBADF, VIGIL_EEXIST, VIGIL_EINVAL, VIGIL_ENOTSUP (VIGIL_EDGE where the kernel has
- * none), VIGIL_EMFILE (on epoll the first regular file needs a descriptor of ours), VIGIL_ENOMEM,
- * VIGIL_ETHREAD. */
+ * none; on kqueue a terminal that the kernel refuses), VIGIL_EMFILE (on epoll the first regular
+ * file needs a descriptor of ours), VIGIL_ENOMEM, VIGIL_ETHREAD. */
 VIGIL_API int vigil_on_ready(vigil_loop *loop, vigil_fd fd, unsigned events, vigil_watch_fn *fn,
                              void *arg, vigil_watch *out);
 
