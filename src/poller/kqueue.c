@@ -248,7 +248,7 @@ static unsigned mode_wanted(uint32_t want)
 }
 
 /* A read filter that is there for the end alone tells of new input only, so that input that nobody
- * takes does not spin; nor may that use up a shot. */
+ * takes does not spin (it ends a wait, with nothing to report); nor may that use up a shot. */
 static unsigned flags_of(enum filter filter, unsigned mode)
 {
     if (filter == READ && (mode & MODE_END_ONLY) != 0)
@@ -326,7 +326,7 @@ static int tell_one(struct kqueue_backend *kq, vigil_fd fd)
         int err = tell(kq, &changes[i], 1);
         if (err == 0 || (changes[i].flags & EV_DELETE) != 0)
             continue; /* what is gone already need not be taken away */
-        d->told &= (uint8_t)~bit(filter_of(changes[i].filter));
+        d->told &= (uint8_t)~bit(filter_of((short)changes[i].filter));
         result = err;
     }
     if (result < 0 && is_ready_for_ever(d, result))
@@ -463,8 +463,8 @@ static void collect_error(struct kqueue_backend *kq, vigil_fd fd, enum filter fi
     if (err == VIGIL_ENOENT)
         return; /* what was to be taken away has left by itself */
     d->told &= (uint8_t)~bit(filter);
-    if (d->kind >= FILE_LIKE)
-        return; /* its other filter said so already */
+    if (d->fired || d->kind >= FILE_LIKE)
+        return; /* it has had its shot, or its other filter said so already */
     if (is_ready_for_ever(d, err))
         d->found |= (uint16_t)(meanings[ALWAYS][d->kind].ready & (want | VIGIL_ERR));
     else
@@ -484,7 +484,7 @@ static void collect(struct kqueue_backend *kq, const struct kevent *event)
     if (entry == NULL)
         return;
     struct descriptor *d = &kq->fds[fd];
-    enum filter filter = filter_of(event->filter);
+    enum filter filter = filter_of((short)event->filter);
     if ((event->flags & EV_ERROR) != 0) {
         collect_error(kq, fd, filter, vigil__status_of((int)event->data));
         return;

@@ -383,6 +383,26 @@ CONFORM(one_shot_hang_up_after_it_fired)
     close_pair(fds);
 }
 
+CONFORM(one_shot_of_two_events_is_spent_by_the_first)
+{
+    static char p[1 << 16];
+    vigil_poller *poller = open_poller(backend);
+    int fds[2];
+    unix_full(fds);
+    put(fds[1], "x");
+    vigil_reg reg = add(poller, fds[0], VIGIL_IN | VIGIL_OUT | VIGIL_ONESHOT, 0);
+    EQ_INT(VIGIL_IN, wait_one(poller, VIGIL_FOREVER).events);
+    set_nonblocking(fds[1]);
+    while (read(fds[1], p, sizeof(p)) > 0)
+        continue;
+    until(fds[0], POLLOUT);
+    expect_silence(poller, "there is room now, and nobody waits for it");
+    EQ_INT(0, vigil_poller_modify(poller, reg, VIGIL_IN | VIGIL_OUT | VIGIL_ONESHOT));
+    EQ_INT(VIGIL_IN | VIGIL_OUT, wait_one(poller, VIGIL_FOREVER).events);
+    vigil_poller_close(poller);
+    close_pair(fds);
+}
+
 CONFORM(one_shots_that_have_fired_among_others_that_go)
 {
     enum { COUNT = 8 };

@@ -14,7 +14,8 @@
  * readable while there is something in the queue.
  *
  * Not modelled: other filters (EINVAL), ext[], and which error stands in fflags (it cannot be seen
- * here without taking it away: ECONNRESET stands for all).
+ * here without taking it away: ECONNRESET stands for all).  One file behind more than 500
+ * descriptors is too much for sets within sets: EINVAL, which is Linux's.
  */
 #include "kevent.h"
 
