@@ -88,7 +88,6 @@ struct kqueue_backend {
     vigil_fd *notes;              /* those with something to tell the kernel; as many as fit */
     uint32_t room, note_count;
     int kqueue;
-    bool given;      /* somebody may wait for its descriptor: it is told changes at once */
     bool round;      /* what is ready and was not reported in this round comes first */
     bool wake_round; /* of the last wake-up reported */
     bool wake_found;
@@ -99,7 +98,8 @@ static int kqueue_add(struct kqueue_backend *kq, vigil_fd fd, uint32_t want, uin
 static void kqueue_remove(struct kqueue_backend *kq, vigil_fd fd);
 static void note(struct kqueue_backend *kq, vigil_fd fd);
 static int take_notes(struct kqueue_backend *kq);
-static void tell_notes(struct kqueue_backend *kq);
+static void note_remove(struct kqueue_backend *kq, vigil_fd fd);
+static int tell_one(struct kqueue_backend *kq, vigil_fd fd);
 static void collect(struct kqueue_backend *kq, const struct kevent *event);
 static int report(struct kqueue_backend *kq, int ready, struct vigil__record *records, int cap);
 
@@ -120,7 +120,11 @@ static int kqueue_open(void **self, const struct vigil__backend_config *config,
     err = vigil__call_kevent(kq->kqueue, kq->changes, 1, NULL, 0, VIGIL_NOWAIT);
     if (err < 0)
         goto fail_close;
-    *found = (struct vigil__backend_caps){ .events = KQUEUE_REPORTS, .edge = true };
+    *found = (struct vigil__backend_caps){
+        .events = KQUEUE_REPORTS,
+        .edge = true,
+        .batch = BATCH / ALWAYS, /* records, when every descriptor has all its filters' events */
+    };
     *self = kq;
     return 0;
 fail_close:
@@ -167,8 +171,6 @@ static int kqueue_set(void *self, vigil_fd fd, uint32_t was, uint32_t want, uint
     if (kq->fds[fd].kind == BROKEN_PIPE)
         kq->fds[fd].kind = PIPE; /* a named one may have a reader again */
     note(kq, fd);
-    if (kq->given)
-        tell_notes(kq);
     return 0;
 }
 
@@ -183,10 +185,7 @@ static int kqueue_wait(void *self, struct vigil__record *records, int cap, vigil
     } while (ready == 0 && kq->note_count > 0);
     for (int i = 0; i < ready; i++)
         collect(kq, &kq->events[i]);
-    int count = ready < 0 ? ready : report(kq, ready, records, cap);
-    if (kq->given)
-        tell_notes(kq);
-    return count;
+    return ready < 0 ? ready : report(kq, ready, records, cap);
 }
 
 static int kqueue_wake(void *self)
@@ -198,9 +197,20 @@ static int kqueue_wake(void *self)
 static int kqueue_fd(void *self)
 {
     struct kqueue_backend *kq = self;
-    kq->given = true;
-    tell_notes(kq);
     return kq->kqueue;
+}
+
+/* What the kernel does not take stays noted, and the next wait says why: that one is asked for. */
+static void kqueue_flush(void *self)
+{
+    struct kqueue_backend *kq = self;
+    for (uint32_t i = kq->note_count; i-- > 0;) {
+        vigil_fd fd = kq->notes[i];
+        if (tell_one(kq, fd) == 0)
+            note_remove(kq, fd);
+    }
+    if (kq->note_count > 0)
+        (void)kqueue_wake(kq); /* the event is there: it cannot fail */
 }
 
 const struct vigil__backend vigil__backend_kqueue = {
@@ -212,6 +222,7 @@ const struct vigil__backend vigil__backend_kqueue = {
     .wait = kqueue_wait,
     .wake = kqueue_wake,
     .fd = kqueue_fd,
+    .flush = kqueue_flush,
 };
 
 /* ---- telling the kernel ------------------------------------------------------------------ */
@@ -366,19 +377,6 @@ static int take_notes(struct kqueue_backend *kq)
         count += changes_of(kq, fd, &kq->changes[count]);
     }
     return count;
-}
-
-/* Tells the kernel of all notes, now.  What it does not take stays noted, and the next wait says
- * why: that one is asked for. */
-static void tell_notes(struct kqueue_backend *kq)
-{
-    for (uint32_t i = kq->note_count; i-- > 0;) {
-        vigil_fd fd = kq->notes[i];
-        if (tell_one(kq, fd) == 0)
-            note_remove(kq, fd);
-    }
-    if (kq->note_count > 0)
-        (void)kqueue_wake(kq); /* the event is there: it cannot fail */
 }
 
 /* ---- adding and removing ----------------------------------------------------------------- */
