@@ -58,10 +58,14 @@ void vigil__thread_yield(void)
     (void)sched_yield(); /* cannot fail */
 }
 
+/* Emulators of system calls accept all advice and take none: whoever accepts advice that does not
+ * exist is not to be believed. */
 static bool wipe_on_fork(void *page)
 {
 #if defined(MADV_WIPEONFORK)
-    return madvise(page, PAGE_SIZE_ANY, MADV_WIPEONFORK) == 0;
+    const int no_such_advice = -1;
+    return madvise(page, PAGE_SIZE_ANY, no_such_advice) < 0 &&
+           madvise(page, PAGE_SIZE_ANY, MADV_WIPEONFORK) == 0;
 #elif defined(INHERIT_ZERO) /* FreeBSD, OpenBSD */
     return minherit(page, PAGE_SIZE_ANY, INHERIT_ZERO) == 0;
 #else
