@@ -57,11 +57,17 @@ static int milliseconds(vigil_ns timeout_ns)
     return ms > INT_MAX ? INT_MAX : (int)ms;
 }
 
+/* Seconds for a call whose time_t may have 32 bits: 68 years are long enough for one wait. */
+static time_t seconds(vigil_ns whole)
+{
+    return whole > INT32_MAX ? INT32_MAX : (time_t)whole;
+}
+
 int vigil__call_select(int fd_count, unsigned long *in, unsigned long *out, unsigned long *except,
                        vigil_ns timeout_ns)
 {
     vigil_ns us = timeout_ns / NS_PER_US + (timeout_ns % NS_PER_US != 0);
-    struct timeval timeout = { .tv_sec = (time_t)(us / US_PER_S),
+    struct timeval timeout = { .tv_sec = seconds(us / US_PER_S),
                                .tv_usec = (suseconds_t)(us % US_PER_S) };
     /* The kernel reads and writes as many words as fd_count needs, whatever fd_set says. */
     return wait_result(select(fd_count, (fd_set *)(void *)in, (fd_set *)(void *)out,
@@ -74,7 +80,7 @@ int vigil__call_poll(vigil_pollfd *fds, size_t count, vigil_ns timeout_ns)
     struct pollfd *raw = (struct pollfd *)(void *)fds;
 #if defined(__linux__) || defined(__FreeBSD__) || defined(__OpenBSD__) || defined(__DragonFly__)
     if (timeout_ns != VIGIL_NOWAIT && timeout_ns != VIGIL_FOREVER) {
-        struct timespec timeout = { .tv_sec = (time_t)(timeout_ns / NS_PER_S),
+        struct timespec timeout = { .tv_sec = seconds(timeout_ns / NS_PER_S),
                                     .tv_nsec = (long)(timeout_ns % NS_PER_S) };
         return wait_result(ppoll(raw, (nfds_t)count, &timeout, NULL));
     }
