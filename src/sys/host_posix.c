@@ -7,6 +7,8 @@
  * raises SIGPIPE, descriptors of ours are non-blocking and close-on-exec, and the flags of those
  * that are not ours are never changed.
  */
+#define _FILE_OFFSET_BITS 64 /* sizes, offsets and inodes beyond 32 bits on machines of 32 */
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -18,7 +20,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -335,9 +336,9 @@ static int host_peer(void *self, vigil_fd fd, vigil_addr *out)
 /* The side of a pseudo-terminal that stands for the hardware. */
 static bool is_pty_master(int fd)
 {
-#ifdef TIOCGPTN
-    unsigned number;
-    return ioctl(fd, TIOCGPTN, &number) == 0;
+#ifdef __linux__
+    char name[sizeof "/dev/pts/" + 3 * sizeof(unsigned)];
+    return ptsname_r(fd, name, sizeof name) == 0;
 #else
     return ptsname(fd) != NULL;
 #endif
