@@ -12,7 +12,8 @@
  *
  * Without arguments a program runs all its tests, else those named ("name" or "name [epoll]").
  * VIGIL_TEST_BACKEND restricts CONFORM to one backend; TEST_TIME_SCALE multiplies the 60 s that a
- * test may take.  A test fails too when it leaves a descriptor open that was not before.
+ * test may take; TEST_UNDER says what stands in for a machine, see test_not_under().  A test fails
+ * too when it leaves a descriptor open that was not before.
  */
 #ifndef VIGIL_TEST_H
 #define VIGIL_TEST_H
@@ -173,6 +174,23 @@ TEST_MAYBE_UNUSED static size_t test_burst(const char *backend)
     return test_kernel_performs(backend) ? TEST_BURST_MAX : 0;
 }
 
+/* Ends a row that cannot hold under what TEST_UNDER names: "qemu-user", which translates system
+ * calls and passes them on. */
+TEST_MAYBE_UNUSED static void test_not_under(const char *name, const char *why)
+{
+    const char *under = getenv("TEST_UNDER");
+    if (under != NULL && strcmp(under, name) == 0)
+        SKIP(why);
+}
+
+/* Ends a row that hands descriptors above 1024 to the call, or to the backend, of that name where
+ * select(2) has no such numbers: qemu-user dies of them in a set of its own. */
+TEST_MAYBE_UNUSED static void test_needs_large_sets(const char *name)
+{
+    if (strcmp(name, "select") == 0)
+        test_not_under("qemu-user", "qemu-user ends at descriptor 1024 in select(2)");
+}
+
 /* An allocator that counts what lives, checks the sizes it is told, and can be made to fail. */
 struct test_allocator {
     vigil_allocator allocator;
@@ -275,6 +293,18 @@ static void test_too_long(int signo)
     _exit(1);
 }
 
+/* Ends a row on a backend that this machine does not have.  Any other failure to open it is for the
+ * row to find. */
+static void test_needs_backend(const char *backend)
+{
+    static const char *last;
+    static int status;
+    if (last != backend)
+        status = vigil_backend_try(last = backend);
+    if (status == VIGIL_ENOTSUP)
+        SKIP("this backend is not to be had here");
+}
+
 static void test_run_one(const struct test *test, const char *backend)
 {
     static unsigned char before[TEST_FDS_MAX];
@@ -284,10 +314,12 @@ static void test_run_one(const struct test *test, const char *backend)
     signal(SIGALRM, test_too_long);
     alarm((unsigned)(TEST_SECONDS * test_time_scale()));
     if (setjmp(test_state.leave) == 0) {
-        if (backend != NULL)
-            test->run_on(backend);
-        else
+        if (backend == NULL) {
             test->run();
+        } else {
+            test_needs_backend(backend);
+            test->run_on(backend);
+        }
     }
     alarm(0);
     if (test_state.skip == NULL)

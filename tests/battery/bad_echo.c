@@ -198,7 +198,9 @@ int main(int argc, char **argv)
         for (size_t k = 0; k < sizeof faults / sizeof faults[0]; k++)
             if (strcmp(argv[i], faults[k].option) == 0)
                 *faults[k].fault = true;
+#ifdef M_MMAP_THRESHOLD
     (void)mallopt(M_MMAP_THRESHOLD, READ_SIZE); /* a queue's memory goes back at once */
+#endif
     struct sigaction action = { .sa_handler = on_terminate };
     sigset_t terminate, before;
     sigemptyset(&terminate);

@@ -38,7 +38,7 @@ struct rig {
     char log[8192];
     char got[8192]; /* what data last had, as a string */
     size_t used_total;
-    long number; /* for the test */
+    int64_t number; /* for the test */
 };
 
 __attribute__((format(printf, 2, 3))) TEST_MAYBE_UNUSED static void rig_log(struct rig *rig,
@@ -213,7 +213,8 @@ TEST_MAYBE_UNUSED static vigil_ns rig_clock(void)
 
 TEST_MAYBE_UNUSED static void rig_sleep(vigil_ns duration)
 {
-    struct timespec t = { .tv_sec = duration / VIGIL_S(1), .tv_nsec = duration % VIGIL_S(1) };
+    struct timespec t = { .tv_sec = (time_t)(duration / VIGIL_S(1)),
+                          .tv_nsec = (long)(duration % VIGIL_S(1)) };
     while (nanosleep(&t, &t) != 0)
         continue;
 }

@@ -110,6 +110,7 @@ static void crowd(const char *backend, int count, size_t limit, size_t each, vig
 
 CONFORM(two_thousand_never_readers_and_one_good_client)
 {
+    test_needs_large_sets(backend);
     crowd(backend, 2000, (size_t)64 << 20, 256 << 10, VIGIL_S(1));
 }
 

@@ -119,7 +119,7 @@ CONFORM(owned_memory_is_done_once_when_it_has_gone_out)
 static void expect_done(struct rig *rig, vigil_conn conn)
 {
     (void)conn;
-    rig_log(rig, "done=%ld", *(long *)(void *)&rig->number);
+    rig_log(rig, "done=%d", (int)rig->number);
 }
 
 static void count_in_rig(void *arg)

@@ -9,6 +9,12 @@
 
 enum { MANY = 64 };
 
+#ifdef VIGIL_SELECT_BY_POLL
+static const char call_below[] = "poll";
+#else
+static const char call_below[] = "select";
+#endif
+
 /* One list with room for its answers. */
 struct list {
     vigil_set set;
@@ -134,6 +140,7 @@ TEST(closed_descriptors_are_errors)
 
 TEST(a_closed_one_below_an_open_one)
 {
+    test_needs_large_sets(call_below);
     static const int closed[] = { 50, 900, 5000 };
     int fds[2];
     pipe_data(fds);
@@ -221,6 +228,7 @@ TEST(signals_do_not_end_it)
 /* There is no FD_SETSIZE here: 1023 to 5100 on the stack and beyond it, and one word's ends. */
 TEST(descriptors_of_any_value)
 {
+    test_needs_large_sets(call_below);
     static const int numbers[] = { 63, 64, 127, 128, 1023, 1024, 1025, 4095, 4096, 5100, 19000 };
     for (size_t i = 0; i < TEST_COUNT(numbers); i++) {
         int fds[2];
@@ -242,6 +250,7 @@ TEST(descriptors_of_any_value)
 
 TEST(two_thousand_descriptors)
 {
+    test_needs_large_sets(call_below);
     enum { COUNT = 2000 };
     static vigil_fd fds[COUNT], ready[COUNT];
     int pipes[2];

@@ -567,6 +567,7 @@ CONFORM(none_of_many_starves)
 
 CONFORM(a_descriptor_above_1024)
 {
+    test_needs_large_sets(backend);
     struct rig rig;
     int fds[2];
     struct seen seen = { 0 };

@@ -345,8 +345,8 @@ TEST(signal_bad)
 
 TEST(signal_last)
 {
-    if (signal(VIGIL__SIGNAL_MAX, others_handler) == SIG_ERR)
-        SKIP("the system keeps the last signal to itself, as valgrind does");
+    if (signal(VIGIL__SIGNAL_MAX, SIG_IGN) == SIG_ERR || raise(VIGIL__SIGNAL_MAX) != 0)
+        SKIP("the last signal is not to be had here, as under valgrind and qemu-user");
     struct counted_sink sink;
     sink_init(&sink);
     REQUIRE(HOST(signal_add, VIGIL__SIGNAL_MAX, &sink.sink) == 0);
