@@ -8,6 +8,7 @@
 CC      = cc
 CFLAGS  = -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
 LDFLAGS =
+STATIC  =# STATIC=-static links programs that need no shared library
 WERROR  = -Werror# WERROR= keeps a newer compiler's new warnings from stopping the build
 B       = build
 JOBS    = $(shell nproc 2>/dev/null || echo 2)
@@ -69,7 +70,7 @@ $(B)/libvigil.so: $(B)/libvigil.so.$(VERSION)
 
 $(B)/vigil: $(TOOL_OBJ) $(B)/libvigil.a
 	$(call say,LINK)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(STATIC) -pthread -o $@ $^
 
 $(B)/src/%.o: src/%.c $(B)/flags
 	@mkdir -p $(@D)
@@ -90,7 +91,8 @@ $(B)/tool/%.o: tool/%.c $(B)/flags
 define program
 @mkdir -p $(@D)
 $(call say,CC)
-$(Q)$(CC) $1 $(CPPFLAGS) $(CFLAGS) -MMD -MP -MF $@.d -MT $@ $(LDFLAGS) -o $@ $< $(B)/libvigil.a
+$(Q)$(CC) $1 $(CPPFLAGS) $(CFLAGS) -MMD -MP -MF $@.d -MT $@ $(LDFLAGS) \
+    $(STATIC) -o $@ $< $(B)/libvigil.a
 endef
 
 $(B)/examples/%: examples/%.c $(B)/libvigil.a
@@ -116,7 +118,7 @@ $(B)/tests/conform/select_call_by_poll: tests/conform/select_call.c src/poller/o
 	$(call program,$(TEST_FLAGS) -DVIGIL_SELECT_BY_POLL src/poller/one_call.c)
 
 # Holds the compiler and its flags; written only when they are not those of the last build.
-FLAGS = $(CC) $(LIB_FLAGS) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS)
+FLAGS = $(CC) $(LIB_FLAGS) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(STATIC)
 $(B)/flags: always
 	@mkdir -p $(@D)
 	@echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' >$@
@@ -149,9 +151,12 @@ test:  ## everything that fits into 8 minutes, with each step's time
 	@$(STEPS) everything test-clang check test-unit test-conform test-regress test-kqueue \
 	    test-tutorial test-examples test-tool test-package test-battery test-asan
 
-test-long:  ## what takes longer: the full battery, valgrind, all under TSan
+test-long:  ## what takes longer: the full battery, valgrind, TSan, other machines and kernels
 	@scripts/setup long
-	@$(STEPS) everything test-seeds test-battery-full test-battery-asan test-valgrind test-tsan
+	@scripts/setup portability
+	@scripts/setup kernels
+	@$(STEPS) everything test-seeds test-battery-full test-battery-asan test-valgrind test-tsan \
+	    $(PORTABILITY) test-kernels
 
 test-clang:  ## a build by clang, without a warning
 	@$(MAKE) --no-print-directory $(PARALLEL) B=$(B)/clang CC=clang everything
@@ -222,11 +227,73 @@ under-sanitizer-threaded: $(THREADED)
 under-sanitizer-battery: $(B)/vigil $(B)/examples/echo $(HELPERS)
 	@VIGIL_BATTERY_SANITIZER=1 $(FIXED) $(TAP) --verbose 'tests/battery/run --build $(B) --quick'
 
+# ---- other machines ---------------------------------------------------------------------------
+
+# One build directory for each: build/static is this machine's.  glibc says of getaddrinfo() that a
+# static program asks other services than files and DNS only where the same glibc is installed.
+GLIBC_STATIC = -static -s -Wl,--no-warnings
+ELSEWHERE    = $(MAKE) --no-print-directory $(PARALLEL) LDFLAGS=
+ON_STATIC    = $(ELSEWHERE) B=$(B)/static STATIC='$(GLIBC_STATIC)'
+ON_M32       = $(ELSEWHERE) B=$(B)/m32 CC='gcc-12 -m32 -Wno-psabi -idirafter /usr/include/$(HERE)'
+ON_MUSL      = $(ELSEWHERE) B=$(B)/musl CC=musl-gcc STATIC='-static -s'
+ON_S390X     = $(ELSEWHERE) B=$(B)/s390x CC=s390x-linux-gnu-gcc STATIC='$(GLIBC_STATIC)'
+ON_AARCH64   = $(ELSEWHERE) B=$(B)/aarch64 CC=aarch64-linux-gnu-gcc STATIC='$(GLIBC_STATIC)'
+HERE         = $(shell $(CC) -print-multiarch 2>/dev/null)# where gcc-12 -m32 finds asm/*.h
+
+PORTABILITY = test-m32 test-musl test-s390x test-aarch64
+
+static:  ## build/static/vigil, which needs no shared library
+	+@$(ON_STATIC) $(B)/static/vigil
+
+test-portability:  ## 32 bits, musl, big-endian s390x and aarch64
+	@scripts/setup portability
+	@$(STEPS) $(PORTABILITY)
+
+test-m32:  ## unit, conform and regress as programs of 32 bits
+	+@$(ON_M32) everything under-nothing
+
+test-musl:  ## unit, conform and regress with musl, static
+	+@$(ON_MUSL) everything under-nothing
+
+test-s390x:  ## unit, conform and regress for s390x, by qemu-user
+	+@$(ON_S390X) everything under-qemu-user QEMU=qemu-s390x
+
+test-aarch64:  ## unit, conform and regress for aarch64, by qemu-user
+	+@$(ON_AARCH64) everything under-qemu-user QEMU=qemu-aarch64
+
+under-nothing: $(TESTS)
+	@$(TAP) $^
+
+under-qemu-user: $(TESTS)
+	@TEST_UNDER=qemu-user TEST_TIME_SCALE=5 $(TAP) --under $(QEMU) $^
+
+KERNELS = tests/kernels/run --build $(B) --programs x86-64=$(B)/static \
+          --programs s390x=$(B)/s390x
+
+test-kernels: kernel-programs  ## on Debian's kernels 5.10, 6.1, 6.12, s390x, and a bad network
+	@scripts/setup kernels
+	@$(TAP) --limit 3600 '$(KERNELS) 5.10' '$(KERNELS) 6.1' '$(KERNELS) 6.12' \
+	    '$(KERNELS) s390x' '$(KERNELS) --netem 6.12'
+	@tests/kernels/table $(B)
+
+test-kernels-core: kernel-programs  ## on 6.1 and s390x, the rows of tests/kernels/core
+	@scripts/setup kernels
+	@$(TAP) '$(KERNELS) --core 6.1' '$(KERNELS) --core s390x'
+
+kernel-programs:
+	@scripts/setup kernels
+	+@$(ON_STATIC) guest-programs
+	+@$(ON_S390X) guest-programs
+
+guest-programs: $(TESTS) $(B)/tests/kernels/init $(B)/tests/kernels/features
+
+# ---- measuring and checking ------------------------------------------------------------------
+
 bench: all $(BENCHES)  ## messages per second of server CPU, vigil beside raw epoll
 	@bench/run --build $(B)
 
 check: $(LIBS) $(B)/vigil  ## floors, symbols, sizes, comments: what scripts/check-* look at
-	@$(TAP) scripts/self-test 'scripts/check $(B)'
+	@$(TAP) scripts/self-test tests/kernels/self-test 'scripts/check $(B)'
 
 tidy:  ## check, and the formatting of every file
 	@scripts/setup tidy
@@ -282,6 +349,7 @@ help:  ## this list
         test-seeds test-tutorial test-examples test-tool test-package test-battery \
         test-battery-full test-asan test-tsan test-kqueue on-the-model \
         test-tsan-core test-valgrind test-battery-asan under-sanitizer under-sanitizer-threaded \
-        under-sanitizer-battery bench check tidy install uninstall clean help always
+        under-sanitizer-battery static test-portability $(PORTABILITY) under-nothing \
+        under-qemu-user test-kernels test-kernels-core kernel-programs guest-programs bench check tidy install uninstall clean help always
 .DELETE_ON_ERROR:
 .SUFFIXES:
