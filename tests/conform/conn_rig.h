@@ -71,7 +71,8 @@ static size_t rig_on_data(vigil_loop *loop, vigil_conn conn, void *ctx, const vo
     size_t copied = n < sizeof(rig->got) ? n : sizeof(rig->got) - 1;
     memcpy(rig->got, p, copied);
     rig->got[copied] = '\0';
-    rig_log(rig, "data(%zu)", n);
+    if (strlen(rig->log) < sizeof(rig->log) / 2) /* however much comes, its end has room, too */
+        rig_log(rig, "data(%zu)", n);
     size_t used = rig->on_data != NULL ? rig->on_data(rig, conn, p, n) : n;
     rig->used_total += used;
     return used;
