@@ -139,8 +139,10 @@ static int uring_wait(void *self, struct vigil__record *records, int cap, vigil_
         if (VIGIL_UNLIKELY(uring->kept_count > 0))
             return uring_take_kept(uring, records, cap);
         uint32_t ready = vigil__ring_ready(&uring->ring);
-        if (VIGIL_UNLIKELY(ready > 0))
-            vigil__uring_polls_doubt(uring);
+        /* Entered on their own: Linux 6.1 tells what fails before what was asked for earlier, and a
+         * closed descriptor would be told again and again before the others. */
+        if (VIGIL_UNLIKELY(ready > 0) && vigil__uring_polls_doubt(uring))
+            (void)vigil__uring_enter(uring, 0, VIGIL_NOWAIT); /* the next one tells why not */
         uint32_t moves = uring->moves;
         bool look = ready > 0 || uring->woken || left == VIGIL_NOWAIT;
         int err = uring_turn(uring, look ? 0 : 1, left);

@@ -107,8 +107,8 @@ void vigil__uring_polls_arm(struct vigil__uring *uring);
 bool vigil__uring_polls_record(struct vigil__uring *uring, const struct vigil__cqe *cqe,
                                struct vigil__record *record);
 /* Of completions that were not taken by the wait before: what they say of a level or a single shot
- * may be over.  They are asked anew. */
-void vigil__uring_polls_doubt(struct vigil__uring *uring);
+ * may be over.  They are asked anew; true: some were. */
+bool vigil__uring_polls_doubt(struct vigil__uring *uring);
 /* Whether a completion has nothing to tell: vigil__uring_polls_record() would answer false. */
 bool vigil__uring_polls_silent(const struct vigil__uring *uring, const struct vigil__cqe *cqe);
 /* Takes back all that is armed, for the ring will be closed. */

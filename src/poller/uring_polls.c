@@ -168,8 +168,9 @@ bool vigil__uring_polls_record(struct vigil__uring *uring, const struct vigil__c
     return true;
 }
 
-void vigil__uring_polls_doubt(struct vigil__uring *uring)
+bool vigil__uring_polls_doubt(struct vigil__uring *uring)
 {
+    bool any = false;
     uint32_t ready = vigil__ring_ready(&uring->ring);
     for (uint32_t i = 0; i < ready; i++) {
         uint64_t user_data = vigil__ring_cqe(&uring->ring, i)->user_data;
@@ -182,7 +183,9 @@ void vigil__uring_polls_doubt(struct vigil__uring *uring)
         entry->generation++;             /* so that this one is stale */
         if (!poll_arm(uring, fd, entry)) /* before those that were reported: each has its turn */
             poll_list(uring, fd, entry);
+        any = true;
     }
+    return any;
 }
 
 void vigil__uring_polls_end(struct vigil__uring *uring)
