@@ -211,7 +211,8 @@ uint32_t vigil__uring_poll_events(uint32_t events)
 void vigil__uring_message_fill(struct vigil__uring_message *message, const vigil_iov *iov,
                                uint32_t count)
 {
-    struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = count };
+    struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov };
+    msg.msg_iovlen = (__typeof__(msg.msg_iovlen))count; /* an int in some C libraries */
     memcpy(message->msghdr, &msg, sizeof(msg));
 }
 
