@@ -167,7 +167,7 @@ TEST_MAYBE_UNUSED static bool test_kernel_performs(const char *backend)
 }
 
 /* What a connection may have been brought at once, beside what it asked for: the buffers that the
- * kernel has of a loop. */
+ * kernel has of a loop, held in memory that doubled as it grew. */
 enum { TEST_BURST_MAX = 1 << 20 };
 TEST_MAYBE_UNUSED static size_t test_burst(const char *backend)
 {

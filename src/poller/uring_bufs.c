@@ -19,7 +19,7 @@
 static const struct {
     uint32_t bytes_max, size_max;
 } measures[] = {
-    [false] = { 1 << 20, 4096 },
+    [false] = { 512 << 10, 4096 },
     [true] = { 256 << 10, 16384 },
 };
 

@@ -314,6 +314,9 @@ static void flood_seen(vigil_loop *loop, int signo, void *arg)
 /* Of each kind the callback runs after the last one was raised. */
 CONFORM(a_flood_loses_no_kind)
 {
+#ifdef __SANITIZE_THREAD__
+    SKIP("ThreadSanitizer puts handlers off, and was seen to call none any more after a flood");
+#endif
     struct rig rig;
     vigil_loop *loop = rig_open(&rig, backend);
     struct flood flood = { .signos = { SIGUSR1, SIGUSR2, SIGWINCH } };
