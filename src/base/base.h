@@ -39,6 +39,27 @@ static inline size_t vigil__max(size_t a, size_t b)
     return a > b ? a : b;
 }
 
+/* Whether `fd` can be an open descriptor.  On Windows it is a handle: a multiple of 4, of which 32
+ * bits count (the system's promise), so that its number fits where that of POSIX does. */
+static inline bool vigil__fd_valid(vigil_fd fd)
+{
+#ifdef _WIN32
+    return fd != 0 && fd <= INT32_MAX && fd % 4 == 0;
+#else
+    return fd >= 0;
+#endif
+}
+
+/* Its place in an array of all descriptors, which the system numbers densely. */
+static inline uint32_t vigil__fd_index(vigil_fd fd)
+{
+#ifdef _WIN32
+    return (uint32_t)fd / 4;
+#else
+    return (uint32_t)fd;
+#endif
+}
+
 /* a + b where "for ever" and overflow stay "for ever". */
 static inline vigil_ns vigil__time_add(vigil_ns a, vigil_ns b)
 {

@@ -422,7 +422,7 @@ static void listener_accepted(vigil_loop *loop, struct vigil__listener *l, vigil
 static void listener_late(vigil_loop *loop, struct vigil__listener *l, int res)
 {
     if (res >= 0)
-        vigil__fd_close(loop, res);
+        vigil__fd_close(loop, (vigil_fd)res);
     if (l->closing)
         vigil__listener_end(loop, l);
 }
@@ -446,7 +446,7 @@ void vigil__listener_record(vigil_loop *loop, struct vigil__record *record)
         return;
     }
     if (record->res >= 0) {
-        listener_accepted(loop, l, record->res);
+        listener_accepted(loop, l, (vigil_fd)record->res);
     } else if (record->res == VIGIL__EAGAIN) {
         s->drained = true;
     } else if (vigil__accept_goes_on(record->res)) {

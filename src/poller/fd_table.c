@@ -18,9 +18,9 @@ void vigil__fd_table_clear(struct vigil__fd_table *table)
 
 int vigil__fd_table_reserve(struct vigil__fd_table *table, vigil_fd fd)
 {
-    if (fd < 0)
+    if (!vigil__fd_valid(fd))
         return VIGIL_EBADF;
-    uint32_t at = (uint32_t)fd;
+    uint32_t at = vigil__fd_index(fd);
     if (at < table->room)
         return 0;
     int err = vigil__call_check_fd(fd);

@@ -29,13 +29,21 @@ void vigil__fd_table_clear(struct vigil__fd_table *table);
  * for no memory.  0, VIGIL_EBADF, VIGIL_ENOMEM. */
 int vigil__fd_table_reserve(struct vigil__fd_table *table, vigil_fd fd);
 
+/* The entry of `fd`, for which there is room. */
+static inline struct vigil__fd_entry *vigil__fd_table_at(const struct vigil__fd_table *table,
+                                                         vigil_fd fd)
+{
+    return &table->entries[vigil__fd_index(fd)];
+}
+
 /* The entry of `fd`, or NULL when it is not in the table. */
 static inline struct vigil__fd_entry *vigil__fd_table_find(const struct vigil__fd_table *table,
                                                            vigil_fd fd)
 {
-    if (fd < 0 || (uint32_t)fd >= table->room || table->entries[fd].want == 0)
+    if (!vigil__fd_valid(fd) || vigil__fd_index(fd) >= table->room)
         return NULL;
-    return &table->entries[fd];
+    struct vigil__fd_entry *entry = vigil__fd_table_at(table, fd);
+    return entry->want != 0 ? entry : NULL;
 }
 
 #endif

@@ -86,9 +86,9 @@ static int select_check(vigil_set *const lists[LISTS], vigil_fd *highest)
         if (list->count > 0 && (list->fds == NULL || list->ready == NULL))
             return VIGIL_EINVAL;
         for (size_t j = 0; j < list->count; j++) {
-            if (list->fds[j] < 0)
+            if (!vigil__fd_valid(list->fds[j]))
                 return VIGIL_EBADF;
-            if (list->fds[j] > *highest)
+            if (*highest == VIGIL_FD_NONE || list->fds[j] > *highest)
                 *highest = list->fds[j];
         }
     }

@@ -100,7 +100,7 @@ int vigil_poller_register(vigil_poller *poller, vigil_fd fd, unsigned events, ui
         err = vigil__fd_table_reserve(&poller->registered, fd);
     if (err < 0)
         return err;
-    struct vigil__fd_entry *entry = &poller->registered.entries[fd];
+    struct vigil__fd_entry *entry = vigil__fd_table_at(&poller->registered, fd);
     if (entry->want != 0)
         return VIGIL_EEXIST;
     struct registration *r = vigil__slab_take(&poller->registrations);
@@ -147,7 +147,7 @@ int vigil_poller_unregister(vigil_poller *poller, vigil_reg reg)
         return VIGIL_EFORK; /* the kernel's set is the parent's */
     if (r->set != 0)
         (void)poller->backend->set(poller->self, r->fd, r->set, 0, 0); /* removing never fails */
-    poller->registered.entries[r->fd].want = 0;
+    vigil__fd_table_at(&poller->registered, r->fd)->want = 0;
     vigil__list_remove(&r->change);
     vigil__slab_give(&poller->registrations, r);
     return 0;

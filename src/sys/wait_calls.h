@@ -4,6 +4,9 @@
  * Floor: sys.  They stand in one file, wait_calls.c, so that a test program can link a model of a
  * kernel in its place: no function pointer, no macro, no cost.
  *
+ * Windows has its own in wait_calls_windows.[ch], and of these poll, the waker, check_fd and the
+ * clock.
+ *
  * Each is one system call.  Answers are counts or negative statuses; a wait that a signal
  * interrupted answers 0.  Timeouts are nanoseconds, rounded up where the kernel is coarser;
  * VIGIL_FOREVER waits without limit.
@@ -69,17 +72,19 @@ int vigil__call_kind(int fd);
 #endif
 
 /* A descriptor to wake a wait with: eventfd(2), or a pipe where that is missing (then write_fd is
- * another).  Signal is async-signal-safe and never blocks. */
+ * another), or on Windows a socket that talks to itself.  Signal is async-signal-safe and never
+ * blocks. */
 struct vigil__waker {
-    int read_fd, write_fd;
+    vigil_fd read_fd, write_fd;
 };
 int vigil__call_waker_open(struct vigil__waker *waker);
 int vigil__call_waker_signal(const struct vigil__waker *waker);
 void vigil__call_waker_drain(const struct vigil__waker *waker);
 void vigil__call_waker_close(struct vigil__waker *waker);
 
-/* Whether `fd` is an open descriptor: fcntl(F_GETFD).  0 or VIGIL_EBADF. */
-int vigil__call_check_fd(int fd);
+/* Whether `fd` is an open descriptor: fcntl(F_GETFD).  0 or VIGIL_EBADF; on Windows VIGIL_ENOTSUP
+ * for one that is no socket. */
+int vigil__call_check_fd(vigil_fd fd);
 void vigil__call_close(int fd);
 
 /* The monotonic clock. */
