@@ -76,7 +76,7 @@ static struct {
 #define TEST_HERE __FILE__, __LINE__
 
 /* A failure as TAP diagnostics: where, what, and the row's text, which has a space before it. */
-__attribute__((format(printf, 5, 6))) TEST_MAYBE_UNUSED static bool test_ok(
+__attribute__((format(__printf__, 5, 6))) TEST_MAYBE_UNUSED static bool test_ok(
     bool ok, const char *file, int line, const char *what, const char *row, ...)
 {
     if (ok)

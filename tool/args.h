@@ -74,7 +74,8 @@ int args_run(const struct args_command *command, int argc, char **argv);
 void args_help(const struct args_command *command);
 
 /* One line on stderr, "vigil NAME: ..."; without a name "vigil: ...". */
-void args_complain(const char *name, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void args_complain(const char *name, const char *format, ...)
+    __attribute__((format(__printf__, 2, 3)));
 
 #define ARGS_QUOTED_MAX 96
 

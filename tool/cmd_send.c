@@ -6,23 +6,21 @@
  * Part of the command `vigil`, on the public header alone.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "commands.h"
+#include "platform.h"
 #include "sender.h"
 
 #define STDIN_WINDOW ((size_t)1 << 20) /* bytes of stdin that may be on their way */
 
 static int send_run(const struct args *args);
 static int send_prepare(struct sender *sender, const struct args *args);
-static bool stdin_readable(void);
 static int stream_fill(struct sender *sender);
 static int send_on_loop(struct sender *sender);
 static void peers_connect(struct sender *sender);
@@ -141,8 +139,9 @@ static int send_prepare(struct sender *sender, const struct args *args)
     sender->peer_count = (size_t)sender->settings->connections;
     if (!where_check_peer(command_send.name, where))
         return EXIT_USAGE;
-    if (sender->message_count == 0 && !stdin_readable()) {
-        args_complain(command_send.name, "no MESSAGE, and stdin is closed (give one of them)");
+    const char *fault = sender->message_count == 0 ? platform_stdin_fault() : NULL;
+    if (fault) {
+        args_complain(command_send.name, "no MESSAGE, and %s (give a MESSAGE)", fault);
         return EXIT_USAGE;
     }
     transcript_endpoint(endpoint, where, 0);
@@ -153,13 +152,6 @@ static int send_prepare(struct sender *sender, const struct args *args)
         return EXIT_FAILED;
     }
     return stream_fill(sender);
-}
-
-/* A stdin that was closed is one that can only be written: see main(). */
-static bool stdin_readable(void)
-{
-    int flags = fcntl(STDIN_FILENO, F_GETFL);
-    return flags >= 0 && (flags & O_ACCMODE) != O_WRONLY;
 }
 
 /* The messages one behind the other, or room for a part of stdin. */

@@ -4,17 +4,14 @@
  *
  * On the public header alone, like everything in tool/: that proves the API is enough.
  */
-#include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "args.h"
 #include "commands.h"
+#include "platform.h"
 #include "vigil.h"
 
-static bool streams_taken(void);
 static int dispatch(int argc, char **argv);
 static int help_command(int argc, char **argv);
 static void help_all(void);
@@ -32,27 +29,11 @@ static const struct args_command *const commands[] = {
 
 int main(int argc, char **argv)
 {
-    if (!streams_taken()) {
+    if (!platform_begin()) {
         args_complain(NULL, "a standard stream is closed, and /dev/null cannot take its place");
         return EXIT_FAILED;
     }
-    /* A transcript whose reader left must not kill a server; writes to it just fail. */
-    (void)signal(SIGPIPE, SIG_IGN);
-    /* Whole lines, so that what several processes write to one terminal stays readable. */
-    (void)setvbuf(stderr, NULL, _IOLBF, 8192);
     return stdout_flushed(dispatch(argc, argv));
-}
-
-/* Where 0, 1 or 2 is closed, the next socket would get that number, and the transcript with it.
- * /dev/null takes the place the wrong way round: using it fails, as using a closed one does. */
-static bool streams_taken(void)
-{
-    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
-        if (fcntl(fd, F_GETFD) < 0 &&
-            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
-            return false;
-    }
-    return true;
 }
 
 static int dispatch(int argc, char **argv)

@@ -7,9 +7,9 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "args.h"
+#include "platform.h"
 #include "sender.h"
 
 #define READ_MAX ((size_t)64 << 10) /* at once, so that the connections get their turn */
@@ -22,7 +22,7 @@ int input_begin(struct sender *sender)
 {
     schedule_read_all(sender);
     sender->messages_sent = sender->peer_count;
-    return vigil_on_ready(sender->loop, STDIN_FILENO, VIGIL_IN, input_ready, sender,
+    return vigil_on_ready(sender->loop, PLATFORM_STDIN, VIGIL_IN, input_ready, sender,
                           &sender->input);
 }
 
@@ -56,7 +56,7 @@ static void input_ready(vigil_loop *loop, vigil_watch watch, unsigned events, vo
         input_make_room(sender); /* all of it may be echoed already */
         return;
     }
-    ssize_t n = read(STDIN_FILENO, into, room < READ_MAX ? room : READ_MAX);
+    long n = platform_read_stdin(into, room < READ_MAX ? room : READ_MAX);
     if (n > 0) {
         input_took(sender, (size_t)n);
     } else if (n == 0) {

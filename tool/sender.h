@@ -81,7 +81,7 @@ struct sender {
 
 /* cmd_send.c: the first failure is told in one line, and ends the run. */
 void sender_fail(struct sender *sender, int status, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+    __attribute__((format(__printf__, 3, 4)));
 
 /* send_schedule.c */
 void schedule_connected(struct sender *sender);     /* all are: the first message is due */

@@ -26,6 +26,6 @@ void transcript_endpoint(char out[TRANSCRIPT_NAME_MAX], const char *where, unsig
 void transcript_payload(const char *before, const void *bytes, size_t len, const char *after);
 
 /* One line on stderr. */
-void transcript_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void transcript_line(const char *format, ...) __attribute__((format(__printf__, 1, 2)));
 
 #endif /* TOOL_TRANSCRIPT_H */

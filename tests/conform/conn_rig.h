@@ -41,8 +41,9 @@ struct rig {
     int64_t number; /* for the test */
 };
 
-__attribute__((format(printf, 2, 3))) TEST_MAYBE_UNUSED static void rig_log(struct rig *rig,
-                                                                            const char *format, ...)
+__attribute__((format(__printf__, 2, 3))) TEST_MAYBE_UNUSED static void rig_log(struct rig *rig,
+                                                                                const char *format,
+                                                                                ...)
 {
     size_t len = strlen(rig->log);
     if (len > 0 && len + 1 < sizeof(rig->log))
