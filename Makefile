@@ -126,6 +126,13 @@ $(B)/flags: always
 -include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d)
 -include $(addsuffix .d,$(EXAMPLES) $(BENCHES) $(TESTS) $(HELPERS))
 
+.PHONY: windows
+WINDOWS = $(MAKE) --no-print-directory $(PARALLEL) -f windows.mk B=$(B)/windows
+
+windows:  ## cross-build vigil.exe, the libraries, examples and tests with mingw-w64
+	@scripts/setup windows
+	+@$(WINDOWS) all
+
 # ---- trying ----------------------------------------------------------------------------------
 
 # A step is a target; scripts/run-steps runs them in turn and adds up times and results.

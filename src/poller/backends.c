@@ -16,8 +16,10 @@ const struct vigil__backend *const vigil__backends[] = {
     &vigil__backend_io_uring,
     &vigil__backend_epoll,
 #endif
+#ifndef _WIN32
     &vigil__backend_poll,
-    &vigil__backend_select, /* these two are everywhere */
+#endif
+    &vigil__backend_select, /* this one is everywhere */
     NULL,
 };
 

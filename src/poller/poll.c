@@ -6,6 +6,8 @@
  * place in it.  A one-shot that has fired stays in its place with its number inverted: negative, so
  * that the system skips it and not even a hang-up is reported.
  */
+#ifndef _WIN32
+
 #include "poller/backend.h"
 #include "poller/fd_table.h"
 #include "sys/wait_calls.h"
@@ -176,3 +178,5 @@ static void poll_report(struct poll_backend *poll, uint32_t at, struct vigil__re
     if (vigil__key_class(entry->key) == VIGIL__KEY_WAKE)
         vigil__call_waker_drain(&poll->waker);
 }
+
+#endif

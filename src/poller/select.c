@@ -7,6 +7,8 @@
  * OUT.  It fails as a whole when somebody closed a descriptor behind our back: that one is then
  * searched, taken out of what is asked, and reported at every wait until it is removed.
  */
+#ifndef _WIN32
+
 #include "poller/backend.h"
 #include "poller/fd_table.h"
 #include "sys/wait_calls.h"
@@ -251,3 +253,5 @@ static int select_collect(struct select_backend *select, int from, int to,
     }
     return n;
 }
+
+#endif

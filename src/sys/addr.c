@@ -5,14 +5,23 @@
  * A WHERE is "unix:PATH", "unix:@NAME", or "HOST:PORT" with or without "tcp://" before it.  Reading
  * one asks nobody; only vigil__where_addresses() may resolve a name.
  */
-#include <arpa/inet.h>
-#include <net/if.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+
+#ifdef _WIN32
+#include <winsock2.h> /* before all others of Windows */
+
+#include <afunix.h>
+#include <iphlpapi.h>
+#include <ws2tcpip.h>
+#else
+#include <arpa/inet.h>
+#include <net/if.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#endif
 
 #include "sys/addr.h"
 

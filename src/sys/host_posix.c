@@ -7,6 +7,8 @@
  * raises SIGPIPE, descriptors of ours are non-blocking and close-on-exec, and the flags of those
  * that are not ours are never changed.
  */
+#ifndef _WIN32
+
 #define _FILE_OFFSET_BITS 64 /* sizes, offsets and inodes beyond 32 bits on machines of 32 */
 
 #include <errno.h>
@@ -651,3 +653,5 @@ const vigil_host *vigil__host_system(void)
 {
     return &system_host;
 }
+
+#endif

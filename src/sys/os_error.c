@@ -4,6 +4,8 @@
  *
  * This is where errno dies: no file above this floor reads it.
  */
+#ifndef _WIN32
+
 #include <errno.h>
 
 #include "sys/host.h"
@@ -112,3 +114,5 @@ static int status_of_network(int os_error)
         return VIGIL_ESYS;
     }
 }
+
+#endif

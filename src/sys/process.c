@@ -6,6 +6,8 @@
  * "is this still the process that made it?" is a load and a comparison.  Where the kernel cannot
  * do that, the process id answers.
  */
+#ifndef _WIN32
+
 #include <sched.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -109,3 +111,5 @@ static uint64_t mark_of_process_id(void)
 {
     return UINT64_C(1) << 63 | (uint64_t)getpid();
 }
+
+#endif

@@ -6,6 +6,8 @@
  * of a process share.  The handler sets a bit and wakes; a bit cannot overflow, as a pipe of signal
  * numbers can.
  */
+#ifndef _WIN32
+
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -169,3 +171,5 @@ static void remove_locked(int signo, struct vigil__signal_sink *sink)
     while (atomic_load(&subscription->inside) != 0)
         vigil__thread_yield(); /* handlers of other threads are in there, and they are short */
 }
+
+#endif

@@ -5,6 +5,8 @@
  * One function is one system call and a translation of its arguments; nothing is retried here.
  * errno ends here.  A test program links a model of a kernel in place of this file.
  */
+#ifndef _WIN32
+
 #ifdef __APPLE__
 #define _DARWIN_UNLIMITED_SELECT /* sets of any size */
 #endif
@@ -310,5 +312,7 @@ int vigil__call_kind(int fd)
         return VIGIL__FD_FILE;
     return S_ISCHR(found.st_mode) && isatty(fd) ? VIGIL__FD_TERMINAL : VIGIL__FD_OTHER;
 }
+
+#endif
 
 #endif
