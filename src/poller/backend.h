@@ -155,6 +155,7 @@ extern const struct vigil__backend vigil__backend_poll;
 extern const struct vigil__backend vigil__backend_epoll;
 extern const struct vigil__backend vigil__backend_io_uring;
 extern const struct vigil__backend vigil__backend_kqueue;
+extern const struct vigil__backend vigil__backend_afd;
 
 /* Those built in, best first, NULL behind the last. */
 extern const struct vigil__backend *const vigil__backends[];

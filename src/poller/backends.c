@@ -16,7 +16,9 @@ const struct vigil__backend *const vigil__backends[] = {
     &vigil__backend_io_uring,
     &vigil__backend_epoll,
 #endif
-#ifndef _WIN32
+#ifdef _WIN32
+    &vigil__backend_afd,
+#else
     &vigil__backend_poll,
 #endif
     &vigil__backend_select, /* this one is everywhere */
