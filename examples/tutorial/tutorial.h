@@ -10,6 +10,10 @@
 #ifndef TUTORIAL_H
 #define TUTORIAL_H
 
+#ifdef _WIN32
+#include "tutorial_windows.h"
+#else
+
 #ifndef _POSIX_C_SOURCE
 #define _POSIX_C_SOURCE 200809L
 #endif
@@ -23,6 +27,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#endif
 
 #include "vigil.h"
 
@@ -80,7 +85,9 @@ static inline void print_message(const char *before, const char *bytes, size_t l
 /* Answers the port: the first argument, or 10000.  A bad one ends the program with exit 2. */
 static inline in_port_t port_argument(int argc, char **argv)
 {
+#ifndef _WIN32                             /* there it would stand for "no line before its time" */
     setvbuf(stderr, NULL, _IOLBF, BUFSIZ); /* a line is one write, as in Python */
+#endif
     if (argc < 2)
         return 10000;
     char *end = NULL;
@@ -119,11 +126,13 @@ static inline void name_address(char name[NAME_SIZE], const struct sockaddr_in *
     snprintf(name, NAME_SIZE, "('%s', %u)", host, (unsigned)ntohs(address->sin_port));
 }
 
+#ifndef _WIN32
 static inline bool set_nonblocking(vigil_fd fd)
 {
     int flags = fcntl(fd, F_GETFL);
     return flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0;
 }
+#endif
 
 /* Whether the call that just failed only has to be tried again later. */
 static inline bool would_block(void)
@@ -138,7 +147,8 @@ static inline vigil_fd start_server(in_port_t port)
     int on = 1;
     fprintf(stderr, "starting up on localhost port %u\n", (unsigned)port);
     vigil_fd server = socket(AF_INET, SOCK_STREAM, 0);
-    if (server < 0 || setsockopt(server, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
+    if (server == VIGIL_FD_NONE ||
+        setsockopt(server, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
         !set_nonblocking(server) || bind(server, (struct sockaddr *)&address, sizeof address) < 0 ||
         listen(server, 5) < 0)
         fail("cannot listen", strerror(errno));
@@ -149,7 +159,7 @@ static inline vigil_fd start_server(in_port_t port)
 static inline vigil_fd create_socket(void)
 {
     vigil_fd fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (fd < 0)
+    if (fd == VIGIL_FD_NONE)
         fail("cannot create a socket", strerror(errno));
     return fd;
 }
@@ -227,7 +237,7 @@ static inline struct connection *connection_accept(vigil_fd server)
     struct sockaddr_in address = { .sin_family = AF_INET };
     socklen_t size = sizeof address;
     vigil_fd fd = accept(server, (struct sockaddr *)&address, &size);
-    if (fd < 0)
+    if (fd == VIGIL_FD_NONE)
         return NULL;
     if (!set_nonblocking(fd)) {
         close(fd);

@@ -463,6 +463,8 @@ def test_client_reset(name):
             reset(connection)
         status, _ = client.finish()
     check_equal(1, status, 'the exit status')
+    if WINDOWS and client.lines[-1].startswith('closing socket'):
+        raise Skip('Wine told the reset as an end')
     check(re.search(r': (Connection reset by peer|Broken pipe)$', client.lines[-1]),
           client.lines[-1])
 
@@ -581,7 +583,7 @@ def test_server_reset(name):
         reset(ended)
         server.wait_for(left(ended.peer), 'the reset of a client that had ended')
 
-        for _ in range(10):
+        for _ in range(0 if WINDOWS else 10):  # Wine's accept passes over who has left already
             hasty = [Peer(server) for _ in range(5)]  # as many as the backlog takes
             for peer in hasty:
                 peer.sendall(b'hello')
@@ -747,6 +749,7 @@ def main():
 
 
 BUILT = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else 'build/examples').resolve()
+WINDOWS = (BUILT / (SERVERS[0] + '.exe')).exists()  # and run under Wine
 
 if __name__ == '__main__':
     sys.exit(main())
