@@ -10,6 +10,8 @@ CFLAGS  = -O2 -g
 LDFLAGS =
 WERROR  = -Werror
 B       = build/windows
+NATIVE  = build# where the programs for this system are
+JOBS    = $(shell nproc 2>/dev/null || echo 2)
 V       =
 
 # What checks the formats of our own functions knows %zu by its GNU name alone.
@@ -17,21 +19,44 @@ STRICT = -std=c11 -Wall -Wextra -Wconversion -Wshadow $(WERROR) -D__USE_MINGW_AN
          -D__printf__=gnu_printf
 LIB_FLAGS    = $(STRICT) -D_GNU_SOURCE -Iinclude -Isrc
 PUBLIC_FLAGS = $(STRICT) -Iinclude
-SYSTEM_LIBS  = -lws2_32 -liphlpapi -lntdll
+SYSTEM_LIBS  = -lws2_32 -liphlpapi -lntdll -lpthread
+
+# The tests keep descriptors in ints, as POSIX has them.
+TEST_FLAGS   = $(STRICT) -D_GNU_SOURCE -Iinclude -Isrc -Itests -Wno-conversion -Wno-sign-conversion \
+               -Wno-sign-compare -Wno-overflow -Wno-missing-braces -Wno-unused-function
 
 LIB_OBJ  := $(patsubst %.c,$(B)/%.o,$(wildcard $(addprefix src/,$(addsuffix /*.c, \
             base sys poller loop conn))))
+EXAMPLES := $(patsubst %.c,$(B)/examples/%.exe,$(notdir $(filter-out examples/foreign_fd.c,\
+            $(wildcard examples/*.c examples/tutorial/*.c))))
 TOOL_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tool/*.c))
+LACKING  := $(shell tests/windows/lacking --list)
+UNIT     := $(patsubst %.c,$(B)/%.exe,$(filter-out $(LACKING),$(wildcard tests/unit/*.c)))
+CONFORM  := $(patsubst %.c,$(B)/%.exe,$(filter-out $(LACKING),$(wildcard tests/conform/*.c)))
+REGRESS  := $(patsubst %.c,$(B)/%.exe,$(filter-out $(LACKING),$(wildcard tests/regress/*.c)))
+TESTS    := $(UNIT) $(CONFORM) $(REGRESS)
 
 Q   = $(if $(V),,@)
 say = @$(if $(V),:,echo '  $1  $@')
 
-all: $(B)/libvigil.a $(B)/vigil.exe
+all: $(B)/libvigil.a $(B)/vigil.dll $(B)/vigil.exe $(EXAMPLES) $(TESTS)
+
 
 $(B)/libvigil.a: $(LIB_OBJ)
 	$(call say,AR)
 	$(Q)rm -f $@
 	$(Q)$(AR) rcs $@ $^
+
+# Exported is what vigil.h declares; the rest of the library's names begin with vigil__.
+$(B)/vigil.def: include/vigil.h
+	@mkdir -p $(@D)
+	$(Q)(echo EXPORTS; grep -oE '\bvigil_[a-z0-9_]+\(' $< | tr -d '(' | sort -u | \
+	    grep -vE '_fn$$') >$@
+
+$(B)/vigil.dll: $(LIB_OBJ) $(B)/vigil.def
+	$(call say,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -shared -static-libgcc -o $@ $^ $(SYSTEM_LIBS) \
+	    -Wl,--out-implib,$@.a
 
 $(B)/vigil.exe: $(TOOL_OBJ) $(B)/libvigil.a
 	$(call say,LINK)
@@ -47,13 +72,51 @@ $(B)/tool/%.o: tool/%.c $(B)/flags
 	$(call say,CC)
 	$(Q)$(CC) $(PUBLIC_FLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
+define program
+@mkdir -p $(@D)
+$(call say,CC)
+$(Q)$(CC) $1 $(CPPFLAGS) $(CFLAGS) -MMD -MP -MF $@.d -MT $@ $(LDFLAGS) -static -o $@ $< \
+    $(B)/libvigil.a $(SYSTEM_LIBS)
+endef
+
+$(B)/examples/%.exe: examples/%.c $(B)/libvigil.a
+	$(call program,$(PUBLIC_FLAGS))
+
+$(B)/examples/echo.exe: PUBLIC_FLAGS += -Wno-unused-parameter# six statements leave one unused
+
+$(B)/examples/%.exe: examples/tutorial/%.c $(B)/libvigil.a
+	$(call program,$(PUBLIC_FLAGS))
+
+$(B)/tests/%.exe: tests/%.c $(B)/libvigil.a
+	$(call program,$(TEST_FLAGS))
+
+# Programs as the tests in Python start them: the name without .exe runs it under Wine.
+UNDER_WINE := $(patsubst %.exe,%,$(B)/vigil.exe $(EXAMPLES))
+
+$(UNDER_WINE): %: %.exe scripts/under-wine
+	$(Q)printf '#!/bin/sh\nexec "%s" "%s" "$$@"\n' '$(abspath scripts/under-wine)' \
+	    '$(abspath $<)' >$@ && chmod +x $@
+
+# The first run makes Wine's prefix; programs that started at once would all wait for it.
+prefix:
+	@scripts/under-wine
+
+TAP = scripts/run-tap --jobs $(JOBS)
+
+test-conform: prefix $(TESTS)
+	@$(TAP) tests/windows/lacking
+	@TEST_TIME_SCALE=3 $(TAP) --under scripts/under-wine $(TESTS)
+
+
+
+
 FLAGS = $(CC) $(LIB_FLAGS) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS)
 $(B)/flags: always
 	@mkdir -p $(@D)
 	@echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' >$@
 
--include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d)
+-include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(addsuffix .d,$(TESTS) $(EXAMPLES))
 
-.PHONY: all always
+.PHONY: all prefix test-conform always
 .DELETE_ON_ERROR:
 .SUFFIXES:

@@ -18,18 +18,16 @@
 #ifndef VIGIL_TEST_H
 #define VIGIL_TEST_H
 
-#include <dirent.h>
 #include <inttypes.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "platform.h"
 #include "vigil.h"
 
 #define TEST_COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -142,11 +140,13 @@ enum { TEST_TEXT_MAX = 512 };
             longjmp(test_state.leave, 1); \
     } while (0)
 
-#define SKIP(reason)                  \
-    do {                              \
-        test_state.skip = (reason);   \
-        longjmp(test_state.leave, 1); \
-    } while (0)
+_Noreturn TEST_MAYBE_UNUSED static void test_skip(const char *reason)
+{
+    test_state.skip = reason;
+    longjmp(test_state.leave, 1);
+}
+
+#define SKIP(reason) test_skip(reason)
 
 /* ---- helpers ----------------------------------------------------------------------------- */
 
@@ -247,22 +247,7 @@ TEST_MAYBE_UNUSED static const vigil_allocator *test_counting_allocator(
 
 /* ---- running ----------------------------------------------------------------------------- */
 
-enum { TEST_SECONDS = 60, TEST_FDS_MAX = 32768 };
-
-/* Marks the open descriptors below TEST_FDS_MAX. */
-static void test_note_fds(unsigned char open_fds[TEST_FDS_MAX])
-{
-    memset(open_fds, 0, TEST_FDS_MAX);
-    DIR *dir = opendir("/proc/self/fd");
-    if (dir == NULL)
-        return; /* not Linux: no balance */
-    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
-        int fd = atoi(entry->d_name);
-        if (entry->d_name[0] != '.' && fd != dirfd(dir) && fd < TEST_FDS_MAX)
-            open_fds[fd] = 1;
-    }
-    closedir(dir);
-}
+enum { TEST_SECONDS = 60 };
 
 /* Tells of each descriptor that is open now and was not before, or the other way round. */
 static void test_compare_fds(const unsigned char *before)
@@ -272,10 +257,8 @@ static void test_compare_fds(const unsigned char *before)
     for (int fd = 0; fd < TEST_FDS_MAX; fd++) {
         if (before[fd] == after[fd])
             continue;
-        char path[64], target[256];
-        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-        ssize_t n = readlink(path, target, sizeof(target) - 1);
-        target[n > 0 ? n : 0] = '\0';
+        char target[256] = "";
+        test_name_fd(fd, target, sizeof(target));
         fprintf(stderr, "# descriptor %d %s %s\n", fd, after[fd] ? "was left open:" : "was closed",
                 target);
         test_state.test_failures++;
@@ -286,10 +269,9 @@ static void test_too_long(int signo)
 {
     (void)signo;
     static const char text[] = "\nBail out! time limit of ";
-    /* The process ends, whatever these say. */
-    (void)!write(STDOUT_FILENO, text, sizeof(text) - 1);
-    (void)!write(STDOUT_FILENO, test_state.title, strlen(test_state.title));
-    (void)!write(STDOUT_FILENO, "\n", 1);
+    test_write_out(text, sizeof(text) - 1);
+    test_write_out(test_state.title, strlen(test_state.title));
+    test_write_out("\n", 1);
     _exit(1);
 }
 
@@ -311,8 +293,7 @@ static void test_run_one(const struct test *test, const char *backend)
     test_state.test_failures = 0;
     test_state.skip = NULL;
     test_note_fds(before);
-    signal(SIGALRM, test_too_long);
-    alarm((unsigned)(TEST_SECONDS * test_time_scale()));
+    test_limit_time((unsigned)(TEST_SECONDS * test_time_scale()), test_too_long);
     if (setjmp(test_state.leave) == 0) {
         if (backend == NULL) {
             test->run();
@@ -321,7 +302,7 @@ static void test_run_one(const struct test *test, const char *backend)
             test->run_on(backend);
         }
     }
-    alarm(0);
+    test_limit_time(0, test_too_long);
     if (test_state.skip == NULL)
         test_compare_fds(before);
     bool passed = test_state.test_failures == 0;
@@ -365,8 +346,8 @@ static void test_run_on_backends(const struct test *test, bool rings, int argc, 
 
 int main(int argc, char **argv)
 {
-    setvbuf(stdout, NULL, _IOLBF, 0);
-    setvbuf(stderr, NULL, _IOLBF, 0);
+    setvbuf(stdout, NULL, TEST_BUFFERING, 0);
+    setvbuf(stderr, NULL, TEST_BUFFERING, 0);
     for (const struct test *test = test_state.first; test != NULL; test = test->next) {
         if (test->run_on != NULL) {
             test_run_on_backends(test, false, argc, argv);

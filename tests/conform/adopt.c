@@ -3,7 +3,6 @@
  * adopt.c -- connections made of descriptors that others have: sockets, pipes, terminals, files.
  */
 #include <stdio.h>
-#include <termios.h>
 
 #include "conn_rig.h"
 #include "sys/host.h"
@@ -108,6 +107,7 @@ CONFORM(a_socket_pair_keeps_its_flags_and_is_closed)
 
 CONFORM(a_full_blocking_socket_does_not_block_the_loop)
 {
+    needs_resets();
     struct rig rig;
     rig_open_loop(&rig, backend, NULL);
     int fds[2];

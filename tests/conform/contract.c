@@ -19,9 +19,6 @@
 #include "sys/uring_calls.c"
 #undef vigil__call_uring_enter
 
-#include <pthread.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 
 #include "conn_rig.h"
 #include "sys/host.h"

@@ -2,8 +2,6 @@
  *
  * listen.c -- listeners: addresses, limits, running out of descriptors, Unix sockets.
  */
-#include <sys/resource.h>
-#include <sys/stat.h>
 
 #include "conn_rig.h"
 
@@ -136,6 +134,7 @@ CONFORM(peer_and_local_address_and_nodelay)
 /* The peer has reset before anybody asked who it is: the connection lives its short life. */
 CONFORM(a_peer_that_is_gone_already_does_no_harm)
 {
+    needs_resets();
     struct rig rig;
     rig_open(&rig, backend, NULL);
     struct linger reset = { 1, 0 };
@@ -196,7 +195,7 @@ CONFORM(ctx_that_answers_NULL_refuses_without_open_or_close)
     struct rig rig;
     rig_open(&rig, backend, &(vigil_listen_options){ .ctx = refuse });
     int fd = rig_client(&rig);
-    EQ_INT(-2, rig_client_end(&rig, fd));
+    EQ_INT(reset_seen(), rig_client_end(&rig, fd));
     EQ_STR("refused", rig_take_log(&rig));
     vigil_stats stats;
     vigil_stats_get(rig.loop, &stats);
@@ -314,7 +313,9 @@ CONFORM(bad_addresses_and_options_are_refused)
         { "tcp://127.0.0.1:x", VIGIL_EADDR },
         { "unix:", VIGIL_EADDR },
         { "192.0.2.1:0", VIGIL_EADDR }, /* RFC 5737: nobody's */
+#ifndef _WIN32                          /* no Unix sockets there */
         { "unix:/nonexistent/directory/socket", VIGIL_ENOENT },
+#endif
     };
     struct rig rig;
     rig_open_loop(&rig, backend, NULL);

@@ -3,7 +3,6 @@
  * loop.c -- a loop as a whole: when run returns, stopping, nesting, threads, closing inside
  * callbacks, stalls, embedding, fork, memory.
  */
-#include <sys/epoll.h>
 
 #include "loop_rig.h"
 

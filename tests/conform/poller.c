@@ -377,7 +377,7 @@ CONFORM(one_shot_hang_up_after_it_fired)
     fds[1] = -1;
     expect_silence(poller, "a hang-up waits for the next modify, too");
     EQ_INT(0, vigil_poller_modify(poller, reg, VIGIL_IN | VIGIL_ONESHOT));
-    const struct situation hung_up = { .events = VIGIL_IN | VIGIL_HUP, .name = "hung up" };
+    const struct situation hung_up = { .events = VIGIL_IN | PEER_CLOSED, .name = "hung up" };
     EQ_INT(told(backend, &hung_up, VIGIL_IN), wait_one(poller, VIGIL_FOREVER).events);
     vigil_poller_close(poller);
     close_pair(fds);

@@ -6,20 +6,6 @@
 #ifndef SITUATIONS_H
 #define SITUATIONS_H
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <poll.h>
-#include <pthread.h>
-#include <sys/eventfd.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/wait.h>
-#include <termios.h>
-#include <time.h>
-
 #include "test.h"
 
 /* ---- small tools ------------------------------------------------------------------------- */
@@ -104,9 +90,14 @@ static void unix_pair(int fds[2])
     REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
 }
 
+/* On Windows two sockets stand for it, to wait for and to write to. */
 static void pipe_pair(int fds[2])
 {
+#ifdef _WIN32
+    tcp_pair(fds);
+#else
     REQUIRE(pipe2(fds, O_CLOEXEC) == 0);
+#endif
 }
 
 TEST_MAYBE_UNUSED static void close_pair(const int fds[2])
@@ -517,6 +508,19 @@ static void directory(int fds[2])
 
 #define ALL_IN_OUT (VIGIL_IN | VIGIL_OUT)
 
+/* Of what follows Windows tells less: HUP of resets alone, nothing of a socket that was never
+ * connected, and, under Wine, no end of input while data stands before it. */
+#ifdef _WIN32
+enum { BOTH_DONE = VIGIL_RDHUP, NO_PEER = 0, UNREAD_END = 0, PEER_CLOSED = 0 };
+#else
+enum {
+    BOTH_DONE = VIGIL_RDHUP | VIGIL_HUP,
+    NO_PEER = VIGIL_OUT | VIGIL_HUP,
+    UNREAD_END = VIGIL_RDHUP,
+    PEER_CLOSED = VIGIL_HUP /* of a Unix socket */
+};
+#endif
+
 /* What is true when IN, PRI, OUT and RDHUP are asked for, as poll(2) on Linux says it. */
 static const struct situation {
     const char *name;
@@ -527,15 +531,15 @@ static const struct situation {
     { "tcp with data", tcp_data, ALL_IN_OUT },
     { "tcp without room", tcp_full, 0 },
     { "tcp, the peer is done", tcp_peer_done, ALL_IN_OUT | VIGIL_RDHUP },
-    { "tcp, the peer is done, unread data", tcp_peer_done_unread, ALL_IN_OUT | VIGIL_RDHUP },
-    { "tcp, both are done, unread data", tcp_both_done_unread,
-      ALL_IN_OUT | VIGIL_RDHUP | VIGIL_HUP },
+    { "tcp, the peer is done, unread data", tcp_peer_done_unread, ALL_IN_OUT | UNREAD_END },
+    { "tcp, both are done, unread data", tcp_both_done_unread, ALL_IN_OUT | BOTH_DONE },
     { "tcp reset", tcp_reset, ALL_IN_OUT | VIGIL_RDHUP | VIGIL_HUP | VIGIL_ERR },
     { "tcp with urgent data", tcp_urgent, VIGIL_PRI | ALL_IN_OUT },
-    { "tcp never connected", tcp_unconnected, VIGIL_OUT | VIGIL_HUP },
+    { "tcp never connected", tcp_unconnected, NO_PEER },
     { "tcp refused", tcp_refused, ALL_IN_OUT | VIGIL_RDHUP | VIGIL_HUP | VIGIL_ERR },
     { "listener idle", listener_idle, 0 },
     { "listener with a connection", listener_called, VIGIL_IN },
+#ifndef _WIN32
     { "unix idle", unix_pair, VIGIL_OUT },
     { "unix with data", unix_data, ALL_IN_OUT },
     { "unix without room", unix_full, 0 },
@@ -564,6 +568,7 @@ static const struct situation {
     { "file with data", file_data, ALL_IN_OUT },
     { "/dev/null", dev_null, ALL_IN_OUT },
     { "directory", directory, ALL_IN_OUT },
+#endif
 };
 
 /* What to ask for: all of them, and each alone. */
@@ -627,6 +632,23 @@ TEST_MAYBE_UNUSED static unsigned told(const char *backend, const struct situati
     if (strcmp(backend, "kqueue") == 0)
         return answered_by_kqueue(situation, asked);
     return answered(situation->events, asked);
+}
+
+/* What vigil_poll can be asked for. */
+#ifdef __linux__
+#define POLL_ASKS (VIGIL_IN | VIGIL_PRI | VIGIL_OUT | VIGIL_RDHUP)
+#else
+#define POLL_ASKS (VIGIL_IN | VIGIL_PRI | VIGIL_OUT)
+#endif
+
+/* What vigil_poll can tell of it: on Windows it is Winsock's select. */
+TEST_MAYBE_UNUSED static unsigned answered_by_poll(unsigned events, unsigned asked)
+{
+#ifdef _WIN32
+    return answered_by_select(events, asked);
+#else
+    return answered(events, asked);
+#endif
 }
 
 #endif

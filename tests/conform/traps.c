@@ -3,7 +3,6 @@
  * traps.c -- ways in which programs like this one have fallen.  Each row is named after what goes
  * wrong, and shows that it does not.
  */
-#include <sys/wait.h>
 
 #include "conn_rig.h"
 #include "sys/host.h"
@@ -89,7 +88,9 @@ CONFORM(a_port_in_use_is_shared_unasked)
     rig_open(&one, backend, NULL);
     rig_open_loop(&two, backend, NULL);
     EQ_INT(VIGIL_EADDRINUSE, listen_at(&two, one.where, false));
-    EQ_INT(VIGIL_EADDRINUSE, listen_at(&two, one.where, true), "the first did not agree");
+    int shared = listen_at(&two, one.where, true); /* VIGIL_ENOTSUP: nobody can agree here */
+    if (shared != VIGIL_ENOTSUP)
+        EQ_INT(VIGIL_EADDRINUSE, shared, "the first did not agree");
     rig_close(&one);
     rig_close(&two);
 }
@@ -176,7 +177,8 @@ CONFORM(a_reset_after_the_peer_s_end_kills_the_program_with_SIGPIPE)
     rig_client_gets(&rig, fd, text, sizeof(text));
     close(fd);
     rig_close(&rig);
-    OK(signal(SIGPIPE, disposition) == SIG_DFL, "the disposition is as it was");
+    if (disposition != SIG_ERR) /* Windows has no such signal */
+        OK(signal(SIGPIPE, disposition) == SIG_DFL, "the disposition is as it was");
 }
 
 /* ---- children ---- */

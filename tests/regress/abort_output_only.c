@@ -22,6 +22,7 @@ static void tcp_pair(int fds[2])
 
 CONFORM(abort_of_a_socket_for_output_alone_sent_FIN)
 {
+    needs_resets();
     struct rig rig;
     rig_open_loop(&rig, backend, NULL);
     int fds[2];

@@ -3,7 +3,6 @@
  * drain_and_listeners.c -- two listeners that drain: one closed in a callback of the other;
  * one that rests.
  */
-#include <sys/resource.h>
 
 #include "conform/conn_rig.h"
 

@@ -3,11 +3,8 @@
  * addr.c -- addresses: reading, writing, there and back, the system's form, and what a WHERE stands
  * for.  All but the two tests that say so ask the system nothing.
  */
-#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 
 #include "sys/addr.h"
 #include "test.h"
