@@ -126,12 +126,19 @@ $(B)/flags: always
 -include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d)
 -include $(addsuffix .d,$(EXAMPLES) $(BENCHES) $(TESTS) $(HELPERS))
 
-.PHONY: windows
+.PHONY: windows test-windows windows-conform windows-interop windows-tutorial windows-battery
 WINDOWS = $(MAKE) --no-print-directory $(PARALLEL) -f windows.mk B=$(B)/windows
 
 windows:  ## cross-build vigil.exe, the libraries, examples and tests with mingw-w64
 	@scripts/setup windows
 	+@$(WINDOWS) all
+
+test-windows: $(B)/vigil  ## what windows builds, under Wine: conform, interop, tutorial, battery
+	@scripts/setup windows
+	@$(STEPS) windows windows-conform windows-interop windows-tutorial windows-battery
+
+windows-conform windows-interop windows-tutorial windows-battery: windows
+	+@$(WINDOWS) NATIVE=$(B) $(@:windows-%=test-%)
 
 # ---- trying ----------------------------------------------------------------------------------
 

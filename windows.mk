@@ -107,8 +107,14 @@ test-conform: prefix $(TESTS)
 	@$(TAP) tests/windows/lacking
 	@TEST_TIME_SCALE=3 $(TAP) --under scripts/under-wine $(TESTS)
 
+test-battery: prefix $(UNDER_WINE)
+	@$(TAP) --verbose 'tests/battery/run --windows --quick --build $(B)'
 
+test-interop: prefix $(B)/vigil
+	@$(TAP) 'tests/windows/interop.py $(NATIVE) $(B)'
 
+test-tutorial: prefix $(UNDER_WINE)
+	@$(TAP) 'tests/tutorial/run.py $(B)/examples'
 
 FLAGS = $(CC) $(LIB_FLAGS) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS)
 $(B)/flags: always
@@ -117,6 +123,6 @@ $(B)/flags: always
 
 -include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(addsuffix .d,$(TESTS) $(EXAMPLES))
 
-.PHONY: all prefix test-conform always
+.PHONY: all prefix test-conform test-interop test-tutorial test-battery always
 .DELETE_ON_ERROR:
 .SUFFIXES:

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * signals.h -- the host table's two calls for signals, on POSIX.  Floor: sys.
+ * signals.h -- the host table's two calls for signals.  Floor: sys.
  */
 #ifndef VIGIL_SIGNALS_H
 #define VIGIL_SIGNALS_H

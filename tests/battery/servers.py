@@ -62,6 +62,8 @@ def own_host():
 class Server:
     """A running server; `options` are its own, `descriptors` is its `ulimit -n`."""
 
+    stop_signal = signal.SIGTERM
+
     def __init__(self, kind, build, backend, options=(), descriptors=None):
         _, command, self.prints_address = KINDS[kind]
         self.command = [os.path.join(build, command[0]), *command[1:], *options]
@@ -122,7 +124,7 @@ class Server:
             return False
 
     def terminate(self):
-        self.process.send_signal(signal.SIGTERM)
+        self.process.send_signal(self.stop_signal)
 
     def wait(self):
         """Waits for the server's end and answers its exit status."""
