@@ -11,7 +11,8 @@
  *
  * C11, and usable from C++17.  No hidden threads, no errno, no output, no exit: every int call
  * answers 0 or a count, or a negative vigil_status.  Times are int64_t nanoseconds of the
- * monotonic clock (CLOCK_MONOTONIC on Linux: it stands still while the machine sleeps).
+ * monotonic clock (CLOCK_MONOTONIC on Linux: it stands still while the machine sleeps; on Windows
+ * QueryPerformanceCounter, which does not).
  *
  * Threads.  A loop belongs to the thread that is inside vigil_loop_run() or vigil_loop_turn();
  * between turns it may be handed to another.  A call from the wrong thread answers
@@ -182,9 +183,9 @@ typedef struct vigil_event {
     uint16_t events;
 } vigil_event;
 
-/* Opens a poller.  `backend` is "select", "poll", "epoll" or "io_uring"; NULL takes VIGIL_BACKEND
- * from the environment, else the best one for readiness that works here, found by trying.  The
- * caller closes it.
+/* Opens a poller.  `backend` is "select", "poll", "epoll" or "io_uring", on Windows "afd" or
+ * "select"; NULL takes VIGIL_BACKEND from the environment, else the best one for readiness that
+ * works here, found by trying.  The caller closes it.
  * A poller is used by one thread at a time; only vigil_poller_wake() is for others.
  * 0, VIGIL_EINVAL (no such backend), VIGIL_ENOTSUP (not to be had here), VIGIL_ENOMEM,
  * VIGIL_EMFILE.  Where the system has kqueue(2), "kqueue" is a backend, too. */
@@ -367,6 +368,7 @@ typedef void vigil_signal_fn(vigil_loop *loop, int signo, void *arg);
 /* Calls `fn` in a turn after `signo` arrived at the process, once however many times it came.
  * Several loops and callers may share a signal; the disposition found first is restored when the
  * last has gone.  Does not keep vigil_loop_run() running.
+ * On Windows SIGINT (Ctrl-C), SIGBREAK, and SIGTERM (the console closes, the session ends).
  * 0, VIGIL_EINVAL (no such signal, or SIGKILL or SIGSTOP), VIGIL_EFULL, VIGIL_ENOMEM,
  * VIGIL_ETHREAD. */
 VIGIL_API int vigil_on_signal(vigil_loop *loop, int signo, vigil_signal_fn *fn, void *arg,
@@ -523,7 +525,8 @@ VIGIL_API int vigil_listen(vigil_loop *loop, const char *where, const vigil_list
                            vigil_listener *out);
 
 /* The same on a socket that already listens (handed over by a supervisor).  On 0 the loop owns and
- * later closes it; on an error it stays yours.  Its flags are not changed. */
+ * later closes it; on an error it stays yours.  Its flags are not changed; but on Windows it
+ * becomes non-blocking. */
 VIGIL_API int vigil_listen_fd(vigil_loop *loop, vigil_fd fd, const vigil_listen_options *options,
                               vigil_listener *out);
 
@@ -545,7 +548,8 @@ VIGIL_API int vigil_connect(vigil_loop *loop, const char *where, const vigil_con
 
 /* Makes a connection of descriptors you have: a connected socket (in == out), a pair of pipes, a
  * terminal.  Either may be VIGIL_FD_NONE: that side has ended.  On 0 the loop owns and later
- * closes them; on an error they stay yours.  They are never switched to O_NONBLOCK.
+ * closes them; on an error they stay yours.  They are never switched to O_NONBLOCK; but on Windows
+ * sockets are, which are all it has here: VIGIL_ENOTSUP for others.
  * 0, VIGIL_EBADF, VIGIL_EINVAL, VIGIL_EEXIST, VIGIL_ENOMEM, VIGIL_ECANCELED, VIGIL_ETHREAD. */
 VIGIL_API int vigil_adopt(vigil_loop *loop, vigil_fd in, vigil_fd out,
                           const vigil_conn_options *options, vigil_conn *conn);
