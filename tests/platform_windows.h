@@ -60,6 +60,7 @@ enum {
     F_GETFL,
     F_SETFL,
     F_DUPFD_CLOEXEC,
+    F_SETPIPE_SZ,
     FD_CLOEXEC = 1,
 };
 
@@ -484,6 +485,23 @@ TEST_LACKS(int,
                          struct itimerspec *found TEST_UNUSED),
            NO_SIGNALS)
 TEST_LACKS(int, timer_delete(timer_t timer TEST_UNUSED), NO_SIGNALS)
+
+#define program_invocation_name _pgmptr
+
+/* No thread is interrupted by a signal here. */
+TEST_UNUSED static void sigfillset(sigset_t *set)
+{
+    *set = 0;
+}
+
+#undef pthread_sigmask
+TEST_UNUSED static int pthread_sigmask(int how, const sigset_t *set, sigset_t *before)
+{
+    (void)how;
+    if (before != NULL)
+        *before = *set;
+    return 0;
+}
 
 TEST_UNUSED static int setenv(const char *name, const char *value, int replace)
 {

@@ -86,7 +86,7 @@ static void peer_open(vigil_loop *loop, vigil_conn conn, void *ctx)
     struct sender *sender = peer->sender;
     vigil_addr local = { 0 };
     (void)vigil_conn_local(loop, conn, &local); /* else it is "unknown" */
-    transcript_name(peer->name, &local, peer->index + 1);
+    transcript_name(peer->name, &local, (unsigned long)peer->index + 1);
     peer->open = true;
     peer_read(peer, may_read(peer));
     schedule_progressed(sender);

@@ -19,7 +19,6 @@
 #include "sys/uring_calls.c"
 #undef vigil__call_uring_enter
 
-
 #include "conn_rig.h"
 #include "sys/host.h"
 #include "sys/wait_calls.h"

@@ -5,8 +5,6 @@
  *
  * VIGIL_SEEDS=N runs N programs on each backend, VIGIL_SEED=K begins with, or runs alone, that one.
  */
-#include <sys/socket.h>
-
 #include "order.h"
 #include "seeds.h"
 

@@ -45,7 +45,7 @@ TEST_MAYBE_UNUSED static bool seeds_next(struct seeds *seeds, uint32_t *seed)
 {
     if (seeds->next > seeds->last || test_state.test_failures > 0)
         return false;
-    alarm((unsigned)(TEST_SECONDS * test_time_scale()));
+    test_limit_time((unsigned)(TEST_SECONDS * test_time_scale()), test_too_long);
     *seed = seeds->running = seeds->next++;
     return true;
 }

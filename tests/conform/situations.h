@@ -508,20 +508,10 @@ static void directory(int fds[2])
 
 #define ALL_IN_OUT (VIGIL_IN | VIGIL_OUT)
 
-/* Of what follows Windows tells less: HUP of resets alone, nothing of a socket that was never
- * connected, and, under Wine, no end of input while data stands before it. */
-#ifdef _WIN32
-enum { BOTH_DONE = VIGIL_RDHUP, NO_PEER = 0, UNREAD_END = 0, PEER_CLOSED = 0 };
-#else
-enum {
-    BOTH_DONE = VIGIL_RDHUP | VIGIL_HUP,
-    NO_PEER = VIGIL_OUT | VIGIL_HUP,
-    UNREAD_END = VIGIL_RDHUP,
-    PEER_CLOSED = VIGIL_HUP /* of a Unix socket */
-};
-#endif
-
 /* What is true when IN, PRI, OUT and RDHUP are asked for, as poll(2) on Linux says it. */
+#ifdef _WIN32
+#include "situations_windows.h"
+#else
 static const struct situation {
     const char *name;
     void (*make)(int fds[2]);
@@ -531,15 +521,15 @@ static const struct situation {
     { "tcp with data", tcp_data, ALL_IN_OUT },
     { "tcp without room", tcp_full, 0 },
     { "tcp, the peer is done", tcp_peer_done, ALL_IN_OUT | VIGIL_RDHUP },
-    { "tcp, the peer is done, unread data", tcp_peer_done_unread, ALL_IN_OUT | UNREAD_END },
-    { "tcp, both are done, unread data", tcp_both_done_unread, ALL_IN_OUT | BOTH_DONE },
+    { "tcp, the peer is done, unread data", tcp_peer_done_unread, ALL_IN_OUT | VIGIL_RDHUP },
+    { "tcp, both are done, unread data", tcp_both_done_unread,
+      ALL_IN_OUT | VIGIL_RDHUP | VIGIL_HUP },
     { "tcp reset", tcp_reset, ALL_IN_OUT | VIGIL_RDHUP | VIGIL_HUP | VIGIL_ERR },
     { "tcp with urgent data", tcp_urgent, VIGIL_PRI | ALL_IN_OUT },
-    { "tcp never connected", tcp_unconnected, NO_PEER },
+    { "tcp never connected", tcp_unconnected, VIGIL_OUT | VIGIL_HUP },
     { "tcp refused", tcp_refused, ALL_IN_OUT | VIGIL_RDHUP | VIGIL_HUP | VIGIL_ERR },
     { "listener idle", listener_idle, 0 },
     { "listener with a connection", listener_called, VIGIL_IN },
-#ifndef _WIN32
     { "unix idle", unix_pair, VIGIL_OUT },
     { "unix with data", unix_data, ALL_IN_OUT },
     { "unix without room", unix_full, 0 },
@@ -568,8 +558,10 @@ static const struct situation {
     { "file with data", file_data, ALL_IN_OUT },
     { "/dev/null", dev_null, ALL_IN_OUT },
     { "directory", directory, ALL_IN_OUT },
-#endif
 };
+
+enum { PEER_CLOSED = VIGIL_HUP }; /* what it tells of a Unix socket */
+#endif
 
 /* What to ask for: all of them, and each alone. */
 static const unsigned asked_rows[] = {

@@ -131,7 +131,8 @@ def backends(side):
     lines = subprocess.run([str(BUILDS[side] / 'vigil'), 'backends'], stdin=subprocess.DEVNULL,
                            capture_output=True, text=True, timeout=LIMIT_S,
                            check=True).stdout.splitlines()
-    return [line.lstrip('* ').split()[0] for line in lines[1:] if line.split()[-1] == 'yes']
+    table = itertools.takewhile(str.strip, lines[1:])  # what is found of each stands behind it
+    return [line.lstrip('* ').split()[0] for line in table if line.split()[-1] == 'yes']
 
 
 def tests():
