@@ -147,6 +147,7 @@ TAP   = scripts/run-tap --jobs $(JOBS)
 STEPS = MAKE='$(MAKE)' scripts/run-steps --jobs $(JOBS)
 ASAN  = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 TSAN  = -O1 -g -fsanitize=thread -fno-omit-frame-pointer
+MSAN  = -O1 -g -fsanitize=memory -fsanitize-memory-track-origins -fno-omit-frame-pointer
 SANITIZED = $(MAKE) --no-print-directory $(PARALLEL) WERROR= LDFLAGS=
 
 # A make inside this one takes part in its parallel jobs, or starts some where it has none.
@@ -165,12 +166,12 @@ test:  ## everything that fits into 8 minutes, with each step's time
 	@$(STEPS) everything test-clang check test-unit test-conform test-regress test-kqueue \
 	    test-tutorial test-examples test-tool test-package test-battery test-asan
 
-test-long:  ## what takes longer: the full battery, valgrind, TSan, other machines and kernels
+test-long:  ## what takes longer: the full battery, valgrind, TSan, MSan, other machines and kernels
 	@scripts/setup long
 	@scripts/setup portability
 	@scripts/setup kernels
 	@$(STEPS) everything test-seeds test-battery-full test-battery-asan test-valgrind test-tsan \
-	    $(PORTABILITY) test-kernels
+	    test-msan $(PORTABILITY) test-kernels
 
 test-clang:  ## a build by clang, without a warning
 	@$(MAKE) --no-print-directory $(PARALLEL) B=$(B)/clang CC=clang everything
@@ -226,9 +227,16 @@ test-tsan:  ## unit, conform and regress under TSan
 test-tsan-core:  ## the programs with threads under TSan
 	+@$(SANITIZED) B=$(B)/tsan CFLAGS='$(TSAN)' under-sanitizer-threaded
 
-test-valgrind: $(TESTS)  ## unit, conform and regress under valgrind
+test-msan:  ## unit, conform and regress under MSan, which clang has
 	@scripts/setup long
-	@TEST_TIME_SCALE=20 $(TAP) --limit 3600 --under '$(VALGRIND)' $(TESTS)
+	+@$(SANITIZED) B=$(B)/msan CC=clang CFLAGS='$(MSAN)' under-sanitizer
+
+test-valgrind:  ## unit, conform and regress under valgrind
+	@scripts/setup long
+	+@$(SANITIZED) B=$(B)/valgrind CPPFLAGS='$(CPPFLAGS) -DVIGIL_VALGRIND' under-valgrind
+
+under-valgrind: $(TESTS)
+	@TEST_TIME_SCALE=20 $(TAP) --limit 3600 --under '$(VALGRIND)' $^
 
 VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full --trace-children=no
 
@@ -362,7 +370,7 @@ help:  ## this list
 
 .PHONY: all everything demo test test-long test-clang test-unit test-conform test-regress \
         test-seeds test-tutorial test-examples test-tool test-package test-battery \
-        test-battery-full test-asan test-tsan test-kqueue on-the-model \
+        test-battery-full test-asan test-tsan test-msan under-valgrind test-kqueue on-the-model \
         test-tsan-core test-valgrind test-battery-asan under-sanitizer under-sanitizer-threaded \
         under-sanitizer-battery static test-portability $(PORTABILITY) under-nothing \
         under-qemu-user test-kernels test-kernels-core kernel-programs guest-programs bench check tidy install uninstall clean help always

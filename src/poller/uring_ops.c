@@ -6,6 +6,7 @@
  * A slot holds what the kernel needs meanwhile, and tells a completion of today from none at all.
  */
 #include "poller/uring.h"
+#include "sys/mark.h"
 
 #ifdef __linux__
 
@@ -173,6 +174,7 @@ static uint32_t records_received(struct vigil__uring *uring, const struct vigil_
         *record = *common;
         record->buf = vigil__uring_bufs_take(uring, &id, cqe->flags, &left, &record->offset, &len);
         record->res = (int32_t)len;
+        vigil__mark_written(record->buf->data + record->offset, len);
         if (left > 0)
             record->flags = VIGIL__RECORD_MORE;
     }
