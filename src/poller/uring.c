@@ -15,6 +15,7 @@ enum {
     SQ_ENTRIES = 256,  /* a turn's worth; more cost another call */
     CQ_ENTRIES = 2048, /* the kernel keeps what does not fit */
     OVERFLOW_ROUNDS_MAX = 64,
+    LOOKS_MAX = 8,
     FLUSH_ROUNDS_MAX = 4, /* what is armed may end at once, and be armed otherwise */
     BATCH =
         16, /* the kernel does so much of the work that it put off (20 in 6.18), and comes back */
@@ -31,6 +32,7 @@ static int uring_take(struct vigil__uring *uring, struct vigil__record *records,
 static int uring_take_kept(struct vigil__uring *uring, struct vigil__record *records, int cap);
 static bool uring_keep(struct vigil__uring *uring, uint32_t extra);
 static void uring_keep_overflow(struct vigil__uring *uring);
+static void uring_trim(struct vigil__uring *uring);
 
 static uint64_t wake_key(void)
 {
@@ -115,7 +117,7 @@ int vigil__uring_enter(struct vigil__uring *uring, uint32_t min_complete, vigil_
 /* Hands over what is due and enters. */
 static int uring_turn(struct vigil__uring *uring, uint32_t min_complete, vigil_ns timeout_ns)
 {
-    vigil__uring_polls_arm(uring);
+    vigil__uring_polls_arm(uring, UINT32_MAX);
     if (VIGIL_UNLIKELY(uring->cancels_due))
         vigil__uring_ops_cancel_due(uring);
     return vigil__uring_enter(uring, min_complete, timeout_ns);
@@ -129,28 +131,43 @@ static vigil_ns time_left(vigil_ns deadline)
     return deadline > now ? deadline - now : 0;
 }
 
+/* What was not taken by the wait before may be over.  It is asked anew, and entered on its own: Linux
+ * 6.1 tells what fails before what was asked for earlier, and a closed descriptor would be told
+ * again and again before the others. */
+static void uring_ask_anew(struct vigil__uring *uring)
+{
+    uint32_t doubted = vigil__uring_polls_doubt(uring);
+    uring_trim(uring);
+    if (doubted == 0)
+        return;
+    vigil__uring_polls_arm(uring, doubted);
+    (void)vigil__uring_enter(uring, 0, VIGIL_NOWAIT); /* the next one tells why not */
+}
+
 /* Enters once, but again when all that came was for nobody, as of a poll that was taken back. */
 static int uring_wait(void *self, struct vigil__record *records, int cap, vigil_ns timeout_ns)
 {
     struct vigil__uring *uring = self;
     bool timed = timeout_ns != VIGIL_NOWAIT && timeout_ns != VIGIL_FOREVER;
     vigil_ns deadline = timed ? vigil__time_add(vigil__call_now(), timeout_ns) : timeout_ns;
+    int looks = 0;
     for (vigil_ns left = timeout_ns;;) {
         if (VIGIL_UNLIKELY(uring->kept_count > 0))
             return uring_take_kept(uring, records, cap);
-        uint32_t ready = vigil__ring_ready(&uring->ring);
-        /* Entered on their own: Linux 6.1 tells what fails before what was asked for earlier, and a
-         * closed descriptor would be told again and again before the others. */
-        if (VIGIL_UNLIKELY(ready > 0) && vigil__uring_polls_doubt(uring))
-            (void)vigil__uring_enter(uring, 0, VIGIL_NOWAIT); /* the next one tells why not */
         uint32_t moves = uring->moves;
+        if (VIGIL_UNLIKELY(vigil__ring_ready(&uring->ring) > 0))
+            uring_ask_anew(uring);
+        uint32_t ready = vigil__ring_ready(&uring->ring);
         bool look = ready > 0 || uring->woken || left == VIGIL_NOWAIT;
         int err = uring_turn(uring, look ? 0 : 1, left);
         uint32_t taken;
         int n = uring_take(uring, records, cap, &taken);
-        if (VIGIL_UNLIKELY(vigil__ring_overflown(&uring->ring)))
+        bool overflown = vigil__ring_overflown(&uring->ring);
+        if (VIGIL_UNLIKELY(overflown))
             uring_keep_overflow(uring);
-        bool again = (taken > 0 || uring->moves != moves) && left != VIGIL_NOWAIT;
+        bool again = taken > 0 || overflown || uring->moves != moves;
+        if (left == VIGIL_NOWAIT) /* unless some were not even looked at */
+            again = again && (overflown || uring->polls.due_count > 0) && looks++ < LOOKS_MAX;
         if (n > 0 || !again)
             return n == 0 && err < 0 && err != VIGIL_EBUSY ? err : n;
         left = timed ? time_left(deadline) : timeout_ns;
@@ -347,7 +364,7 @@ static int uring_take_kept(struct vigil__uring *uring, struct vigil__record *rec
  * levels are not kept: they are asked anew. */
 static bool uring_keep(struct vigil__uring *uring, uint32_t extra)
 {
-    vigil__uring_polls_doubt(uring);
+    (void)vigil__uring_polls_doubt(uring); /* whether there are any */
     uint32_t ready = vigil__ring_ready(&uring->ring);
     uint32_t room = uring->kept_count + extra;
     for (uint32_t i = 0; i < ready; i++)

@@ -101,14 +101,14 @@ void vigil__uring_polls_clear(struct vigil__uring *uring);
 /* As vigil__backend.set. */
 int vigil__uring_polls_set(struct vigil__uring *uring, vigil_fd fd, uint32_t was, uint32_t want,
                            uint64_t key);
-/* Submits the polls that are due.  What finds no room in the queue stays due. */
-void vigil__uring_polls_arm(struct vigil__uring *uring);
+/* Submits the first `max` polls that are due.  What finds no room in the queue stays due. */
+void vigil__uring_polls_arm(struct vigil__uring *uring, uint32_t max);
 /* Takes note of a poll's completion.  True: *record tells of it. */
 bool vigil__uring_polls_record(struct vigil__uring *uring, const struct vigil__cqe *cqe,
                                struct vigil__record *record);
 /* Of completions that were not taken by the wait before: what they say of a level or a single shot
- * may be over.  They are asked anew; true: some were. */
-bool vigil__uring_polls_doubt(struct vigil__uring *uring);
+ * may be over.  They are due before all others; answers how many. */
+uint32_t vigil__uring_polls_doubt(struct vigil__uring *uring);
 /* Whether a completion has nothing to tell: vigil__uring_polls_record() would answer false. */
 bool vigil__uring_polls_silent(const struct vigil__uring *uring, const struct vigil__cqe *cqe);
 /* Takes back all that is armed, for the ring will be closed. */

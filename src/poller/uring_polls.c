@@ -91,11 +91,14 @@ int vigil__uring_polls_set(struct vigil__uring *uring, vigil_fd fd, uint32_t was
     return 0;
 }
 
-void vigil__uring_polls_arm(struct vigil__uring *uring)
+/* No more at once than there are places for: many may answer at once, and what does not fit would be
+ * asked again, for ever if it is enough. */
+void vigil__uring_polls_arm(struct vigil__uring *uring, uint32_t max)
 {
     struct vigil__uring_polls *polls = &uring->polls;
+    uint32_t enough = uring->ring.cq_entries / 2;
     uint32_t done = 0;
-    while (done < polls->due_count) {
+    while (done < polls->due_count && done < max && vigil__ring_ready(&uring->ring) < enough) {
         vigil_fd fd = polls->due[done];
         struct vigil__fd_entry *entry = &polls->table.entries[fd];
         if (standing(entry) == DUE && !poll_arm(uring, fd, entry))
@@ -168,24 +171,37 @@ bool vigil__uring_polls_record(struct vigil__uring *uring, const struct vigil__c
     return true;
 }
 
-bool vigil__uring_polls_doubt(struct vigil__uring *uring)
+static void fds_reverse(vigil_fd *fds, uint32_t count)
 {
-    bool any = false;
+    for (uint32_t i = 0; i < count / 2; i++) {
+        vigil_fd fd = fds[i];
+        fds[i] = fds[count - 1 - i];
+        fds[count - 1 - i] = fd;
+    }
+}
+
+uint32_t vigil__uring_polls_doubt(struct vigil__uring *uring)
+{
+    struct vigil__uring_polls *polls = &uring->polls;
+    uint32_t before = polls->due_count;
     uint32_t ready = vigil__ring_ready(&uring->ring);
     for (uint32_t i = 0; i < ready; i++) {
         uint64_t user_data = vigil__ring_cqe(&uring->ring, i)->user_data;
         if (vigil__key_class(user_data) != VIGIL__KEY_WATCH || poll_stale(uring, user_data))
             continue;
         vigil_fd fd = (vigil_fd)vigil__key_slot(user_data);
-        struct vigil__fd_entry *entry = &uring->polls.table.entries[fd];
+        struct vigil__fd_entry *entry = &polls->table.entries[fd];
         if (poll_goes_on(entry))
             continue;
-        entry->generation++;             /* so that this one is stale */
-        if (!poll_arm(uring, fd, entry)) /* before those that were reported: each has its turn */
-            poll_list(uring, fd, entry);
-        any = true;
+        entry->generation++; /* so that this one is stale */
+        poll_list(uring, fd, entry);
     }
-    return any;
+    uint32_t doubted = polls->due_count - before;
+    /* Before those that were reported: each has its turn. */
+    fds_reverse(polls->due, before);
+    fds_reverse(polls->due + before, doubted);
+    fds_reverse(polls->due, polls->due_count);
+    return doubted;
 }
 
 void vigil__uring_polls_end(struct vigil__uring *uring)
