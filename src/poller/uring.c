@@ -75,10 +75,8 @@ fail_free:
     return err;
 }
 
-/* Frees what is this process's own. */
-static void uring_forget(void *self)
+static void uring_free(struct vigil__uring *uring)
 {
-    struct vigil__uring *uring = self;
     vigil__ring_close(&uring->ring);
     vigil__call_waker_close(&uring->waker);
     if (uring->embedded)
@@ -90,6 +88,14 @@ static void uring_forget(void *self)
     vigil__free(uring->allocator, uring, sizeof(*uring));
 }
 
+/* The ring of buffers is the parent's alone, and where it lay may be something else by now. */
+static void uring_forget(void *self)
+{
+    struct vigil__uring *uring = self;
+    uring->bufs.places = NULL;
+    uring_free(uring);
+}
+
 /* What is still polled is taken back first: the kernel ends a ring in its own time, and would hold
  * the files until then. */
 static void uring_close(void *self)
@@ -98,7 +104,7 @@ static void uring_close(void *self)
     vigil__uring_polls_end(uring);
     if (vigil__ring_unsubmitted(&uring->ring) > 0)
         (void)vigil__uring_enter(uring, 0, VIGIL_NOWAIT); /* the last closes: see uring_move() */
-    uring_forget(uring);
+    uring_free(uring);
 }
 
 static int uring_set(void *self, vigil_fd fd, uint32_t was, uint32_t want, uint64_t key)
