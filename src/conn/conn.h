@@ -78,11 +78,12 @@ struct vigil__conn {
     /* Input. */
     bool paused;
     bool memory_wait; /* in loop's memory list */
-    bool starved;     /* memory is short: it reads again when its own output has gone */
-    bool eof_seen;    /* the system said so */
-    bool eof_told;    /* `eof` was called, or nobody is to be told */
-    bool drain;       /* read what is there, then finish */
-    bool in_data;     /* `data` is running */
+    bool modest;   /* the kernel's buffers ran out: next it asks for one, and others get theirs */
+    bool starved;  /* memory is short: it reads again when its own output has gone */
+    bool eof_seen; /* the system said so */
+    bool eof_told; /* `eof` was called, or nobody is to be told */
+    bool drain;    /* read what is there, then finish */
+    bool in_data;  /* `data` is running */
 
     /* Output. */
     bool end_asked;

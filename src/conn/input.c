@@ -47,7 +47,7 @@ static void input_shape(const vigil_loop *loop, const struct vigil__conn *c, str
     op->flags = c->blocking_in ? VIGIL__OP_BLOCKING : 0;
     if (c->drain && !c->finishing)
         op->flags |= VIGIL__OP_NOWAIT;
-    else if (c->held_len == 0 && !(native && vigil__memory_short(loop)))
+    else if (c->held_len == 0 && !(native && (c->modest || vigil__memory_short(loop))))
         op->flags |= VIGIL__OP_MULTI; /* the kernel's knows no len */
     op->u.len = vigil__min(in_max - (c->held_len < in_max ? c->held_len : 0), VIGIL__BUF_READ);
     op->u.len = vigil__min(op->u.len, vigil__memory_read(loop, c));
@@ -237,6 +237,7 @@ static void input_end(vigil_loop *loop, struct vigil__conn *c)
 static void input_bytes(vigil_loop *loop, struct vigil__conn *c, struct vigil__record *record)
 {
     c->bytes_in += (uint64_t)record->res;
+    c->modest = false;
     vigil__conn_moved(loop, c);
     vigil__count(&loop->stats.bytes_in, (uint64_t)record->res);
     vigil__count(&loop->stats.receives, 1);

@@ -60,6 +60,7 @@ void vigil__memory_wait(vigil_loop *loop, struct vigil__conn *c)
 void vigil__memory_dry(vigil_loop *loop, struct vigil__conn *c)
 {
     struct vigil__conns *conns = vigil__conns(loop);
+    c->modest = true; /* or who has much to bring would take all of them again, each time */
     if (vigil__list_empty(&c->memory)) /* who waits for memory waits for more than that */
         vigil__list_append(&conns->dry, &c->memory);
 }
