@@ -91,7 +91,7 @@ int vigil__uring_polls_set(struct vigil__uring *uring, vigil_fd fd, uint32_t was
     return 0;
 }
 
-/* No more at once than there are places for: many may answer at once, and what does not fit would be
+/* No more at once than there are places for: all may answer at once, and what does not fit would be
  * asked again, for ever if it is enough. */
 void vigil__uring_polls_arm(struct vigil__uring *uring, uint32_t max)
 {
