@@ -216,7 +216,8 @@ int vigil__call_uring_register(int ring, unsigned opcode, void *arg, unsigned co
     if (status == 0 && opcode == VIGIL__URING_REGISTER_BUF_RING && bufs->group == 0) {
         view.places = (const struct vigil__uring_buf *)(uintptr_t)bufs->addr;
         view.places_count = bufs->entries;
-        view.buf_size = older.no_incremental ? 4096 : 16384; /* measures[] of uring_bufs.c */
+        bool incremental = (bufs->flags & VIGIL__URING_BUF_RING_INCREMENTAL) != 0;
+        view.buf_size = incremental ? 16384 : 4096; /* measures[] of uring_bufs.c */
         view.consumed = 0;
     }
     return status;

@@ -80,8 +80,8 @@ static void shared_open(void)
     shared.paused_peer = uring_pair(rig, NULL, &shared.paused);
     EQ_INT(0, vigil_pause(rig->loop, shared.paused));
     REQUIRE(pipe2(shared.pipe, O_CLOEXEC | O_NONBLOCK) == 0);
-    EQ_INT(0, vigil_on_ready(rig->loop, shared.pipe[0], VIGIL_IN, shared_watch, NULL,
-                             &shared.watch));
+    EQ_INT(0,
+           vigil_on_ready(rig->loop, shared.pipe[0], VIGIL_IN, shared_watch, NULL, &shared.watch));
     uint8_t p[5000];
     pattern_fill(p, sizeof(p), 0, 9);
     EQ_INT(sizeof(p), send(shared.paused_peer, p, sizeof(p), MSG_NOSIGNAL));
