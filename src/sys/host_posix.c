@@ -9,7 +9,9 @@
  */
 #ifndef _WIN32
 
+#ifndef __LP64__ /* there they are that large, and MSan does not know the calls by another name */
 #define _FILE_OFFSET_BITS 64 /* sizes, offsets and inodes beyond 32 bits on machines of 32 */
+#endif
 
 #include <errno.h>
 #include <fcntl.h>

@@ -17,6 +17,7 @@ static long seen_syscall(long number, ...);
 #define vigil__call_uring_enter    real_uring_enter
 #define vigil__call_uring_register real_uring_register
 #define vigil__call_uring_map      real_uring_map
+#define vigil__call_uring_unmap    real_uring_unmap
 #define vigil__uring_result        real_uring_result
 #define syscall                    seen_syscall
 #include "sys/uring_calls.c"
@@ -24,6 +25,7 @@ static long seen_syscall(long number, ...);
 #undef vigil__call_uring_enter
 #undef vigil__call_uring_register
 #undef vigil__call_uring_map
+#undef vigil__call_uring_unmap
 #undef vigil__uring_result
 #undef syscall
 
@@ -231,6 +233,15 @@ void *vigil__call_uring_map(int ring, size_t size, uint64_t offset)
     else if (ring >= 0)
         view.sqes = p;
     return p;
+}
+
+static void (*before_unmap)(void); /* as when a ring is about to be left */
+
+void vigil__call_uring_unmap(void *p, size_t size)
+{
+    if (before_unmap != NULL)
+        before_unmap();
+    real_uring_unmap(p, size);
 }
 
 int32_t vigil__uring_result(int32_t res)
