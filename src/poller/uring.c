@@ -137,9 +137,9 @@ static vigil_ns time_left(vigil_ns deadline)
     return deadline > now ? deadline - now : 0;
 }
 
-/* What was not taken by the wait before may be over.  It is asked anew, and entered on its own: Linux
- * 6.1 tells what fails before what was asked for earlier, and a closed descriptor would be told
- * again and again before the others. */
+/* What was not taken by the wait before may be over.  It is asked anew, and entered on its own:
+ * Linux 6.1 tells what fails before what was asked for earlier, and a closed descriptor would be
+ * told again and again before the others. */
 static void uring_ask_anew(struct vigil__uring *uring)
 {
     uint32_t doubted = vigil__uring_polls_doubt(uring);

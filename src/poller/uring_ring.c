@@ -18,8 +18,8 @@ enum {
              VIGIL__URING_FEAT_CQE_SKIP, /* 5.17 */
 };
 
-/* Newest first: a kernel that has one of them has those behind it.  A ring that is bound to a thread
- * must do nothing unless it is entered (6.0 has the one without the other): else it goes on
+/* Newest first: a kernel that has one of them has those behind it.  A ring that is bound to a
+ * thread must do nothing unless it is entered (6.0 has the one without the other): else it goes on
  * receiving while all moves to another thread, and those bytes are lost. */
 static const uint32_t optional_flags[] = {
     VIGIL__URING_SETUP_NO_SQARRAY,

@@ -259,8 +259,8 @@ static void *pump_thread(void *arg)
     return NULL;
 }
 
-/* The first, when a ring is left and what it had to tell has been taken.  The thread that had it has
- * time to do what came of that. */
+/* The first, when a ring is left and what it had to tell has been taken.  The thread that had it
+ * has time to do what came of that. */
 static void pump_late(void)
 {
     pump_put(0);
