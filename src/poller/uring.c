@@ -137,9 +137,9 @@ static vigil_ns time_left(vigil_ns deadline)
     return deadline > now ? deadline - now : 0;
 }
 
-/* What was not taken by the wait before may be over.  It is asked anew, and entered on its own:
- * Linux 6.1 tells what fails before what was asked for earlier, and a closed descriptor would be
- * told again and again before the others. */
+/* What came before this wait, or was not taken by the one before, may be over.  It is asked anew,
+ * and entered on its own: Linux 6.1 tells what fails before what was asked for earlier, and a
+ * closed descriptor would be told again and again before the others. */
 static void uring_ask_anew(struct vigil__uring *uring)
 {
     uint32_t doubted = vigil__uring_polls_doubt(uring);
@@ -161,6 +161,8 @@ static int uring_wait(void *self, struct vigil__record *records, int cap, vigil_
         if (VIGIL_UNLIKELY(uring->kept_count > 0))
             return uring_take_kept(uring, records, cap);
         uint32_t moves = uring->moves;
+        if (VIGIL_UNLIKELY(uring->polls.standing > 0 && vigil__ring_has_work(&uring->ring)))
+            (void)vigil__uring_enter(uring, 0, VIGIL_NOWAIT); /* the next one tells why not */
         if (VIGIL_UNLIKELY(vigil__ring_ready(&uring->ring) > 0))
             uring_ask_anew(uring);
         uint32_t ready = vigil__ring_ready(&uring->ring);

@@ -35,6 +35,7 @@ struct vigil__uring_polls {
     struct vigil__fd_table table; /* at: where it stands, see uring_polls.c */
     vigil_fd *due;                /* to be armed before the next wait; room for each of the table */
     uint32_t due_count, due_room;
+    uint32_t standing; /* levels and single shots that are armed */
 };
 
 /* ---- buffers ---- */

@@ -13,14 +13,15 @@
 
 #include "sys/wait_calls.h"
 
-/* An entry's `at`: where it stands, and two marks. */
+/* An entry's `at`: where it stands, and marks. */
 enum {
     RESTING = 0, /* the kernel knows nothing of it */
     DUE = 1,     /* to be armed before the next wait */
     ARMED = 2,
     STANDING = 3,
-    LISTED = 4,  /* its number is in the list of those that are due */
-    BY_EDGE = 8, /* armed as for edges, because of what cannot be masked: see poll_unasked() */
+    LISTED = 4,   /* its number is in the list of those that are due */
+    COUNTED = 16, /* a level or a single shot that is armed */
+    BY_EDGE = 8,  /* armed as for edges, because of what cannot be masked: see poll_unasked() */
 };
 
 enum { POLL_ALWAYS = VIGIL_ERR | VIGIL_HUP | VIGIL_NVAL };
@@ -41,9 +42,10 @@ static unsigned standing(const struct vigil__fd_entry *entry)
     return entry->at & STANDING;
 }
 
-static void stand(struct vigil__fd_entry *entry, unsigned where)
+static void stand(struct vigil__uring *uring, struct vigil__fd_entry *entry, unsigned where)
 {
-    entry->at = (entry->at & ~(unsigned)STANDING) | where;
+    uring->polls.standing -= (entry->at & COUNTED) != 0;
+    entry->at = (entry->at & ~(unsigned)(STANDING | COUNTED)) | where;
 }
 
 static uint64_t poll_user_data(const struct vigil__fd_entry *entry, vigil_fd fd)
@@ -165,7 +167,7 @@ bool vigil__uring_polls_record(struct vigil__uring *uring, const struct vigil__c
     }
     bool level = (entry->want & (VIGIL_EDGE | VIGIL_ONESHOT)) == 0;
     if (once || (!more && !level && vigil__call_never_waits(fd)))
-        stand(entry, RESTING); /* a file has one edge: the first report */
+        stand(uring, entry, RESTING); /* a file has one edge: the first report */
     else if (!more)
         poll_list(uring, fd, entry);
     return true;
@@ -243,7 +245,7 @@ static int polls_reserve(struct vigil__uring *uring, vigil_fd fd)
 
 static void poll_list(struct vigil__uring *uring, vigil_fd fd, struct vigil__fd_entry *entry)
 {
-    stand(entry, DUE);
+    stand(uring, entry, DUE);
     if ((entry->at & LISTED) != 0)
         return;
     entry->at |= LISTED;
@@ -261,7 +263,9 @@ static bool poll_arm(struct vigil__uring *uring, vigil_fd fd, struct vigil__fd_e
     sqe->len = poll_goes_on(entry) ? VIGIL__URING_POLL_MULTI : 0;
     sqe->what = vigil__uring_poll_events(entry->want & ~modes);
     sqe->user_data = poll_user_data(entry, fd);
-    stand(entry, ARMED);
+    bool counted = !poll_goes_on(entry);
+    stand(uring, entry, ARMED | (counted ? COUNTED : 0));
+    uring->polls.standing += counted;
     return true;
 }
 
@@ -277,7 +281,7 @@ static bool poll_disarm(struct vigil__uring *uring, vigil_fd fd, struct vigil__f
         sqe->addr = poll_user_data(entry, fd);
     }
     entry->generation++;
-    stand(entry, RESTING);
+    stand(uring, entry, RESTING);
     return sqe != NULL;
 }
 
@@ -299,7 +303,7 @@ static void poll_remove(struct vigil__uring *uring, vigil_fd fd, struct vigil__f
     uint64_t user_data = poll_user_data(entry, fd);
     bool armed = standing(entry) == ARMED && poll_disarm(uring, fd, entry);
     entry->want = 0;
-    stand(entry, RESTING);
+    stand(uring, entry, RESTING);
     entry->generation++;
     entry->at &= ~(unsigned)BY_EDGE;
     uint32_t moves = uring->moves;
@@ -321,7 +325,7 @@ static void poll_unasked(struct vigil__uring *uring, vigil_fd fd, struct vigil__
     if ((cqe->flags & VIGIL__URING_CQE_MORE) != 0)
         return;
     if (cqe->res < 0 && vigil__uring_result(cqe->res) != VIGIL_ECANCELED) {
-        stand(entry, RESTING);
+        stand(uring, entry, RESTING);
         return;
     }
     if (cqe->res > 0 && !poll_goes_on(entry))

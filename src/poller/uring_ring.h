@@ -74,6 +74,13 @@ static inline void vigil__ring_taken(struct vigil__ring *ring, uint32_t n)
     atomic_store_explicit(ring->cq_head_kernel, ring->cq_head, memory_order_release);
 }
 
+/* Whether the kernel has put off work until it is entered, as far as it tells. */
+static inline bool vigil__ring_has_work(const struct vigil__ring *ring)
+{
+    uint32_t flags = atomic_load_explicit(ring->sq_flags, memory_order_relaxed);
+    return (flags & VIGIL__URING_SQ_TASKRUN) != 0;
+}
+
 /* Whether there were more completions than places: the kernel keeps them, and brings them when it
  * is entered. */
 static inline bool vigil__ring_overflown(const struct vigil__ring *ring)

@@ -113,6 +113,7 @@ enum { /* params.flags */
        VIGIL__URING_SETUP_CLAMP = 1 << 4,
        VIGIL__URING_SETUP_SUBMIT_ALL = 1 << 7,
        VIGIL__URING_SETUP_COOP_TASKRUN = 1 << 8,
+       VIGIL__URING_SETUP_TASKRUN_FLAG = 1 << 9,
        VIGIL__URING_SETUP_SINGLE_ISSUER = 1 << 12,
        VIGIL__URING_SETUP_DEFER_TASKRUN = 1 << 13,
        VIGIL__URING_SETUP_NO_SQARRAY = 1 << 16,
@@ -127,7 +128,10 @@ enum { /* params.features */
        VIGIL__URING_FEAT_MIN_TIMEOUT = 1 << 15,
 };
 
-enum { VIGIL__URING_SQ_CQ_OVERFLOW = 1 << 1 }; /* the submission ring's flags */
+enum { /* the submission ring's flags */
+       VIGIL__URING_SQ_CQ_OVERFLOW = 1 << 1,
+       VIGIL__URING_SQ_TASKRUN = 1 << 2, /* the kernel has put off work */
+};
 
 enum { /* of the call that enters */
        VIGIL__URING_ENTER_GETEVENTS = 1 << 0,

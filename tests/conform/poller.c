@@ -369,8 +369,6 @@ CONFORM(one_shot_reports_once_until_modified)
 /* A backend whose kernel noted it when it was true must look once more. */
 CONFORM(what_was_read_between_two_waits_is_not_told)
 {
-    if (strcmp(backend, "io_uring") == 0)
-        SKIP("io_uring tells a poll that completed between two waits, whatever was read since");
     vigil_poller *poller = open_poller(backend);
     int fds[2];
     char byte;
