@@ -107,14 +107,21 @@ static bool loop_leave(vigil_loop *loop)
     return true;
 }
 
+/* What was put off until the next wait leaves now: nobody knows when the next turn will be. */
+static void loop_hand_over(vigil_loop *loop)
+{
+    if (loop->backend->flush != NULL && !loop->closing && vigil__process_is(loop->process))
+        loop->backend->flush(loop->backend_self);
+}
+
 int vigil_loop_turn(vigil_loop *loop, vigil_ns timeout_ns)
 {
     int status = timeout_ns < 0 ? VIGIL_EINVAL : loop_enter(loop);
     if (status != 0)
         return status;
     int count = loop_turn(loop, timeout_ns);
-    if (count >= 0 && loop->backend->flush != NULL && !loop->closing)
-        loop->backend->flush(loop->backend_self); /* nobody knows when the next turn will be */
+    if (count >= 0)
+        loop_hand_over(loop);
     return loop_leave(loop) ? VIGIL_ECANCELED : count;
 }
 
@@ -127,6 +134,8 @@ int vigil_loop_run(vigil_loop *loop)
     while (status >= 0 && !loop->closing && !atomic_exchange(&loop->stop, false) &&
            loop_alive(loop))
         status = loop_turn(loop, VIGIL_FOREVER);
+    if (status >= 0)
+        loop_hand_over(loop);
     if (status >= 0 && loop->draining)
         status = loop->drain_result;
     return loop_leave(loop) ? VIGIL_ECANCELED : status < 0 ? status : 0;
@@ -208,8 +217,7 @@ vigil_ns vigil_loop_due(vigil_loop *loop)
     if (vigil__loop_check(loop) != 0)
         return VIGIL_FOREVER;
     vigil_ns due = loop_due(loop);
-    if (loop->backend->flush != NULL && vigil__process_is(loop->process))
-        loop->backend->flush(loop->backend_self);
+    loop_hand_over(loop);
     return due;
 }
 
