@@ -183,7 +183,9 @@ static bool held_join(vigil_loop *loop, struct vigil__conn *c, const struct vigi
         c->held_len = n;
         return true;
     }
-    bool fits = c->held->refs == 1 && c->held->cap - c->held_at - c->held_len >= n;
+    /* One that is lent may be filled further by the kernel, with what is another's. */
+    bool ours = c->held->refs == 1 && c->held->size_class != VIGIL__BUF_LENT;
+    bool fits = ours && c->held->cap - c->held_at - c->held_len >= n;
     if (!fits && !held_move(loop, c, vigil__max(c->held_len + n, 2 * c->held_len))) {
         vigil__count(&loop->stats.dropped_in, n);
         vigil__buf_drop(&loop->pool, record->buf);
