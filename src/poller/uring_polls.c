@@ -297,11 +297,13 @@ static bool poll_ended(const struct vigil__uring *uring, uint64_t user_data)
 }
 
 /* When this returns the kernel holds the file no more.  Its request is known to have ended only by
- * its completion, and that comes only to those who enter and look. */
+ * its completion, and that comes only to those who enter and look.  (One that is there already is
+ * looked for first: making room would throw it away.) */
 static void poll_remove(struct vigil__uring *uring, vigil_fd fd, struct vigil__fd_entry *entry)
 {
     uint64_t user_data = poll_user_data(entry, fd);
-    bool armed = standing(entry) == ARMED && poll_disarm(uring, fd, entry);
+    bool armed = standing(entry) == ARMED && !poll_ended(uring, user_data) &&
+                 poll_disarm(uring, fd, entry);
     entry->want = 0;
     stand(uring, entry, RESTING);
     entry->generation++;
