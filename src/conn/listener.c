@@ -359,11 +359,12 @@ void vigil__listeners_fd_closed(vigil_loop *loop)
     }
 }
 
-/* Closes a newcomer with the spare descriptor's help.  False: there is nobody, or no spare. */
+/* Closes a newcomer with the spare descriptor's help.  False: there is nobody, or no spare.  (The
+ * kernel tells that descriptors are out before anybody has come, and the listener may block.) */
 static bool listener_shed(vigil_loop *loop, struct vigil__listener *l, vigil_fd listening)
 {
     const vigil_host *host = loop->host;
-    if (l->spare == VIGIL_FD_NONE)
+    if (l->spare == VIGIL_FD_NONE || !host->readable(host->self, listening))
         return false;
     (void)host->close(host->self, l->spare); /* gone whatever it answers */
     l->spare = VIGIL_FD_NONE;
