@@ -279,11 +279,12 @@ static int unix_path_free(vigil_loop *loop, const char *path)
 /* ---- accepting ---- */
 
 /* The kernel goes on accepting until it hears that it shall stop.  Where newcomers are counted it
- * is asked for one at a time. */
-static unsigned listener_multi(const vigil_loop *loop, const struct vigil__listener *l)
+ * is asked for one at a time, and on several sockets, each of which might bring the last, not. */
+static unsigned listener_flags(const vigil_loop *loop, const struct vigil__listener *l)
 {
-    bool one = l->options.max_conns != 0 && vigil__op_native(loop, VIGIL__OP_ACCEPT);
-    return one ? 0 : VIGIL__OP_MULTI;
+    if (l->options.max_conns == 0 || !vigil__op_native(loop, VIGIL__OP_ACCEPT))
+        return VIGIL__OP_MULTI;
+    return l->count > 1 ? VIGIL__OP_MULTI | VIGIL__OP_WAIT : 0;
 }
 
 /* Starts or stops accepting, as the state says. */
@@ -310,7 +311,7 @@ static void listener_update(vigil_loop *loop, struct vigil__listener *l)
         }
         if (op->active)
             continue;
-        op->flags = (uint8_t)((op->flags & VIGIL__OP_BLOCKING) | listener_multi(loop, l));
+        op->flags = (uint8_t)((op->flags & VIGIL__OP_BLOCKING) | listener_flags(loop, l));
         struct vigil__record record; /* unused: without NOWAIT it never ends at once */
         int status = vigil__op_start(loop, op, &record);
         if (status == VIGIL_EFULL)
