@@ -207,6 +207,10 @@ static int uring_fd(void *self)
     if (err < 0)
         return err;
     err = embed_register(uring);
+    if (err == VIGIL_ETHREAD) { /* the ring is bound to another: entering it moves */
+        err = vigil__uring_enter(uring, 0, VIGIL_NOWAIT);
+        err = err < 0 ? err : embed_register(uring);
+    }
     if (err < 0) {
         vigil__call_waker_close(&uring->embed);
         return err;
