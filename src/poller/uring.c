@@ -25,6 +25,7 @@ enum {
     (VIGIL_IN | VIGIL_PRI | VIGIL_OUT | VIGIL_RDHUP | VIGIL_ERR | VIGIL_HUP | VIGIL_NVAL)
 
 static void uring_close(void *self);
+static void uring_close_unsubmitted(struct vigil__uring *uring);
 static void uring_flush(void *self);
 static int uring_move(struct vigil__uring *uring);
 static int uring_take(struct vigil__uring *uring, struct vigil__record *records, int cap,
@@ -103,7 +104,8 @@ static void uring_close(void *self)
     struct vigil__uring *uring = self;
     vigil__uring_polls_end(uring);
     if (vigil__ring_unsubmitted(&uring->ring) > 0)
-        (void)vigil__uring_enter(uring, 0, VIGIL_NOWAIT); /* the last closes: see uring_move() */
+        (void)vigil__uring_enter(uring, 0, VIGIL_NOWAIT); /* the last closes */
+    uring_close_unsubmitted(uring);
     uring_free(uring);
 }
 
@@ -378,7 +380,7 @@ static bool uring_keep(struct vigil__uring *uring, uint32_t extra)
 {
     (void)vigil__uring_polls_doubt(uring); /* whether there are any */
     uint32_t ready = vigil__ring_ready(&uring->ring);
-    uint32_t room = uring->kept_count + extra;
+    uint32_t room = uring->kept_count + extra + uring->woken; /* which will be told with them */
     for (uint32_t i = 0; i < ready; i++)
         room += vigil__uring_op_records_max(uring, vigil__ring_cqe(&uring->ring, i));
     if (room > uring->kept_room) {
@@ -409,7 +411,7 @@ static void uring_keep_overflow(struct vigil__uring *uring)
     }
 }
 
-/* Closes that a ring which is left was never handed. */
+/* Closes that a ring was never handed, by ourselves. */
 static void uring_close_unsubmitted(struct vigil__uring *uring)
 {
     const struct vigil__ring *ring = &uring->ring;

@@ -111,7 +111,8 @@ static bool cancel_submit(struct vigil__uring *uring, struct vigil__uring_op *sl
 void vigil__uring_op_cancel(struct vigil__uring *uring, const struct vigil__op *op)
 {
     struct vigil__uring_op *slot = vigil__slab_at(&uring->ops, op->ticket);
-    if (slot->cancel != CANCEL_NOT)
+    bool over = !vigil__slot_taken(&slot->slot) || slot->op != op; /* its last record is brought */
+    if (over || slot->cancel != CANCEL_NOT)
         return;
     struct vigil__sqe *sqe = vigil__ring_unsubmitted_sqe(&uring->ring, slot->tail);
     if (sqe != NULL) { /* or it would be performed first, and cancelled then */
