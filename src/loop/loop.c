@@ -188,8 +188,6 @@ void vigil_loop_close(vigil_loop *loop)
     atomic_store(&loop->owner, vigil__thread_mark());
     loop->closing = true;
     bool forked = !vigil__process_is(loop->process);
-    if (forked)
-        loop->pool.give = NULL; /* the parent's kernel does not want this process's copies */
     if (loop->above != NULL && !forked) {
         loop->above->abort_all(loop, VIGIL_ECANCELED);
         loop_last_records(loop);

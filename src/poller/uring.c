@@ -48,6 +48,7 @@ static int uring_open(void **self, const struct vigil__backend_config *config,
         return VIGIL_ENOMEM;
     *uring = (struct vigil__uring){ .allocator = config->allocator,
                                     .pool = config->pool,
+                                    .process = vigil__process_mark(),
                                     .polls.table.allocator = config->allocator };
     vigil__slab_init(&uring->ops, config->allocator, sizeof(struct vigil__uring_op));
     int err = vigil__ring_open(&uring->ring, SQ_ENTRIES, CQ_ENTRIES);

@@ -63,6 +63,7 @@ struct vigil__uring_bufs {
 struct vigil__uring {
     const vigil_allocator *allocator;
     struct vigil__pool *pool;
+    uint64_t process; /* which one opened it: vigil__process_is */
     struct vigil__ring ring;
     struct vigil__uring_found found;
     struct vigil__uring_polls polls;

@@ -195,7 +195,8 @@ void vigil__uring_bufs_return(struct vigil__uring *uring, uint32_t flags)
 
 void vigil__uring_bufs_give(struct vigil__uring *uring, struct vigil__buf *buf)
 {
-    if (uring->bufs.registered && !uring->bufs.lent[buf->lender_id].in_kernel)
+    bool wanted = uring->bufs.registered && !uring->bufs.lent[buf->lender_id].in_kernel;
+    if (wanted && vigil__process_is(uring->process)) /* a forked child has no such ring */
         buf_offer(uring, buf->lender_id);
 }
 
