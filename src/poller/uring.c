@@ -275,6 +275,7 @@ static void uring_flush(void *self)
     bool more = uring->embedded || uring_is_put_off(uring);
     for (int i = 0; i < FLUSH_ROUNDS_MAX && more; i++)
         more = flush_round(uring);
+    uring_keep_overflow(uring); /* the next turn may be another thread's */
     bool answers = vigil__ring_ready(&uring->ring) > 0 || uring->woken || uring->kept_count > 0;
     if (uring->embedded && (answers || more))
         (void)vigil__call_waker_signal(&uring->embed); /* it is open: cannot fail */
@@ -404,11 +405,13 @@ static bool uring_keep(struct vigil__uring *uring, uint32_t extra)
  * left, so they are fetched at once. */
 static void uring_keep_overflow(struct vigil__uring *uring)
 {
-    for (int i = 0; i < OVERFLOW_ROUNDS_MAX && vigil__ring_overflown(&uring->ring); i++) {
+    bool overflown = vigil__ring_overflown(&uring->ring);
+    for (int i = 0; i < OVERFLOW_ROUNDS_MAX && VIGIL_UNLIKELY(overflown); i++) {
         if (!uring_keep(uring, 0))
             return; /* no memory: they stay where they are */
         (void)vigil__ring_enter(&uring->ring, 0,
                                 VIGIL_NOWAIT); /* brings them, or stays overflown */
+        overflown = vigil__ring_overflown(&uring->ring);
     }
 }
 
