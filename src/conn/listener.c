@@ -197,14 +197,22 @@ static int socket_listen(vigil_loop *loop, struct vigil__listener *l, const vigi
     return status;
 }
 
+static void socket_close(vigil_loop *loop, struct vigil__listening *s)
+{
+    if (s->fd == VIGIL_FD_NONE)
+        return;
+    if (vigil__process_is(loop->process))
+        vigil__port_close(loop, s->port);
+    vigil__fd_close(loop, s->fd);
+    s->fd = VIGIL_FD_NONE;
+}
+
 static void sockets_close(vigil_loop *loop, struct vigil__listener *l)
 {
     while (l->count > 0) {
         struct vigil__listening *s = &l->sockets[--l->count];
         (void)vigil__op_cancel(loop, &s->op);
-        if (vigil__process_is(loop->process))
-            vigil__port_close(loop, s->port);
-        vigil__fd_close(loop, s->fd);
+        socket_close(loop, s);
     }
 }
 
@@ -601,8 +609,13 @@ void vigil__listener_end(vigil_loop *loop, struct vigil__listener *l)
     bool over = true;
     for (int i = 0; i < l->count; i++)
         over = vigil__op_cancel(loop, &l->sockets[i].op) && over;
-    if (over)
+    if (over) {
         vigil__listener_free(loop, l);
+        return;
+    }
+    vigil__loop_hand_over(loop); /* the cancels: their records may come later, the ports are free */
+    for (int i = 0; i < l->count; i++)
+        socket_close(loop, &l->sockets[i]);
 }
 
 void vigil__listener_free(vigil_loop *loop, struct vigil__listener *l)

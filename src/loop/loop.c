@@ -107,10 +107,9 @@ static bool loop_leave(vigil_loop *loop)
     return true;
 }
 
-/* What was put off until the next wait leaves now: nobody knows when the next turn will be. */
-static void loop_hand_over(vigil_loop *loop)
+void vigil__loop_hand_over(vigil_loop *loop)
 {
-    if (loop->backend->flush != NULL && !loop->closing && vigil__process_is(loop->process))
+    if (loop->backend->flush != NULL && vigil__process_is(loop->process))
         loop->backend->flush(loop->backend_self);
 }
 
@@ -121,7 +120,7 @@ int vigil_loop_turn(vigil_loop *loop, vigil_ns timeout_ns)
         return status;
     int count = loop_turn(loop, timeout_ns);
     if (count >= 0)
-        loop_hand_over(loop);
+        vigil__loop_hand_over(loop); /* nobody knows when the next turn will be */
     return loop_leave(loop) ? VIGIL_ECANCELED : count;
 }
 
@@ -135,7 +134,7 @@ int vigil_loop_run(vigil_loop *loop)
            loop_alive(loop))
         status = loop_turn(loop, VIGIL_FOREVER);
     if (status >= 0)
-        loop_hand_over(loop);
+        vigil__loop_hand_over(loop);
     if (status >= 0 && loop->draining)
         status = loop->drain_result;
     return loop_leave(loop) ? VIGIL_ECANCELED : status < 0 ? status : 0;
@@ -215,7 +214,7 @@ vigil_ns vigil_loop_due(vigil_loop *loop)
     if (vigil__loop_check(loop) != 0)
         return VIGIL_FOREVER;
     vigil_ns due = loop_due(loop);
-    loop_hand_over(loop);
+    vigil__loop_hand_over(loop);
     return due;
 }
 

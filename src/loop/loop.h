@@ -149,6 +149,9 @@ static inline int vigil__loop_check(const vigil_loop *loop)
 /* After every callback: counts it, looks at the clock now and then, lets output leave. */
 void vigil__callback_ran(vigil_loop *loop, const char *callback);
 
+/* What was put off until the next wait leaves now. */
+void vigil__loop_hand_over(vigil_loop *loop);
+
 /* The clock, read now. */
 vigil_ns vigil__loop_clock(vigil_loop *loop);
 
