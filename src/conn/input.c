@@ -362,6 +362,7 @@ void vigil__input_offer(vigil_loop *loop, struct vigil__conn *c)
         vigil__callback_ran(loop, "data"); /* output leaves before the next call */
         offered = false;
     }
+    c->offer_due = input_waits(c);
     if (c->finishing && !c->closing)
         vigil__input_drop(loop, c);
     held_settle(loop, c);

@@ -107,7 +107,9 @@ static void wake_one(vigil_loop *loop, struct vigil__conn *c)
 {
     vigil__list_remove(&c->memory);
     c->memory_wait = false;
-    vigil__conn_todo(loop, c, VIGIL__TODO_OFFER | VIGIL__TODO_READ);
+    /* Who waited for memory to read into wants more than what is held. */
+    bool offer = c->offer_due || c->couple_to.v != 0;
+    vigil__conn_todo(loop, c, VIGIL__TODO_READ | VIGIL__TODO_EOF | (offer ? VIGIL__TODO_OFFER : 0));
     vigil__output_later(loop, c);
     if (c->writable_due && c->opened) { /* else when it has opened */
         c->writable_due = false;
