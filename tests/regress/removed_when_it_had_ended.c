@@ -11,21 +11,21 @@
 enum { WATCHES = 2000 };
 
 static vigil_watch watches[WATCHES];
-static bool told[WATCHES];
+static bool heard[WATCHES];
 static vigil_ns took;
 
 static void cancel_another(vigil_loop *loop, vigil_watch watch, unsigned events, void *arg)
 {
     (void)watch;
     (void)events;
-    told[(bool *)arg - told] = true;
+    heard[(bool *)arg - heard] = true;
     for (int i = WATCHES - 1; i >= 0 && took == 0; i--) {
-        if (told[i])
+        if (heard[i])
             continue;
         vigil_ns began = now_ns();
         EQ_INT(0, vigil_watch_cancel(loop, watches[i]));
         took = now_ns() - began + 1;
-        told[i] = true;
+        heard[i] = true;
     }
 }
 
@@ -34,13 +34,13 @@ CONFORM(a_watch_was_cancelled_within_a_second)
     struct rig rig;
     rig_open(&rig, backend);
     static int fds[WATCHES];
-    memset(told, 0, sizeof(told));
+    memset(heard, 0, sizeof(heard));
     took = 0;
     fds[0] = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
     for (int i = 0; i < WATCHES; i++) {
         if (i > 0)
             fds[i] = fcntl(fds[0], F_DUPFD_CLOEXEC, 0);
-        EQ_INT(0, vigil_on_ready(rig.loop, fds[i], VIGIL_IN, cancel_another, &told[i],
+        EQ_INT(0, vigil_on_ready(rig.loop, fds[i], VIGIL_IN, cancel_another, &heard[i],
                                  &watches[i]));
     }
     for (int turns = 0; turns < 100 && took == 0; turns++)
