@@ -517,9 +517,12 @@ static void output_failed(vigil_loop *loop, struct vigil__conn *c, int why)
     c->out_done = true;
     c->drain = true;
     vigil__output_drop(loop, c);
-    if (c->blocked_on.v == vigil__conn_handle(c).v)
+    unsigned offer = 0; /* only to one that waited for this very output: others want more */
+    if (c->blocked_on.v == vigil__conn_handle(c).v) {
         vigil__input_unblock(loop, c);
-    vigil__conn_todo(loop, c, VIGIL__TODO_OFFER | VIGIL__TODO_READ);
+        offer = VIGIL__TODO_OFFER;
+    }
+    vigil__conn_todo(loop, c, offer | VIGIL__TODO_READ);
 }
 
 /* What a send brought: progress, or the end of output. */
