@@ -78,13 +78,13 @@ struct vigil__conn {
     /* Input. */
     bool paused;
     bool memory_wait; /* in loop's memory list */
-    bool modest;   /* the kernel's buffers ran out: next it asks for one, and others get theirs */
+    bool modest;    /* the kernel's buffers ran out: next it asks for one, and others get theirs */
     bool offer_due; /* it waited when what is held was to be offered */
-    bool starved;  /* memory is short: it reads again when its own output has gone */
-    bool eof_seen; /* the system said so */
-    bool eof_told; /* `eof` was called, or nobody is to be told */
-    bool drain;    /* read what is there, then finish */
-    bool in_data;  /* `data` is running */
+    bool starved;   /* memory is short: it reads again when its own output has gone */
+    bool eof_seen;  /* the system said so */
+    bool eof_told;  /* `eof` was called, or nobody is to be told */
+    bool drain;     /* read what is there, then finish */
+    bool in_data;   /* `data` is running */
 
     /* Output. */
     bool end_asked;

@@ -79,8 +79,8 @@ static int start_ready(vigil_loop *loop, struct vigil__op *op, struct vigil__rec
 int vigil__op_start(vigil_loop *loop, struct vigil__op *op, struct vigil__record *record)
 {
     VIGIL_ASSERT(!op->active);
-    /* What must not wait is tried here, and what must wait for room waits here.  A forked child that
-     * ends the turn has no backend: it is the parent's. */
+    /* What must not wait is tried here, and what must wait for room waits here.  So does all of a
+     * forked child that ends the turn: the backend is its parent's. */
     op->native = vigil__op_native(loop, op->kind) &&
                  (op->flags & (VIGIL__OP_NOWAIT | VIGIL__OP_WAIT)) == 0 &&
                  vigil__process_is(loop->process);

@@ -46,7 +46,7 @@ static inline uint32_t vigil__key_slot(uint64_t key)
 
 enum {
     VIGIL__RECORD_MORE = 1,    /* the operation goes on: this is not its last record */
-    VIGIL__RECORD_DRAINED = 2, /* the system has nothing behind this */
+    VIGIL__RECORD_DRAINED = 2, /* the system has nothing behind this: op_ready's own */
 };
 
 struct vigil__record {

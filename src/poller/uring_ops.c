@@ -192,8 +192,6 @@ uint32_t vigil__uring_op_records(struct vigil__uring *uring, const struct vigil_
         common.flags = VIGIL__RECORD_MORE;
     else
         vigil__slab_give(&uring->ops, slot);
-    if ((cqe->flags & VIGIL__URING_CQE_SOCK_NONEMPTY) == 0)
-        common.flags |= VIGIL__RECORD_DRAINED;
     if (is_received(cqe))
         return records_received(uring, cqe, &common, records);
     vigil__uring_bufs_return(uring, cqe->flags);

@@ -103,7 +103,6 @@ enum { VIGIL__URING_POLL_MULTI = 1 << 0 }; /* sqe.len of POLL_ADD */
 enum { /* cqe.flags */
        VIGIL__URING_CQE_BUFFER = 1 << 0,
        VIGIL__URING_CQE_MORE = 1 << 1,
-       VIGIL__URING_CQE_SOCK_NONEMPTY = 1 << 2,
        VIGIL__URING_CQE_BUF_MORE = 1 << 4, /* the buffer goes on being filled */
        VIGIL__URING_CQE_BUFFER_SHIFT = 16,
 };

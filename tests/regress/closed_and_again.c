@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * closed_and_again.c -- a listener that was closed kept its port until the turn was over: on io_uring
- * the accept under way held the socket, and to listen there once more at once was EADDRINUSE.
+ * closed_and_again.c -- a listener that was closed kept its port until the turn was over: on
+ * io_uring the accept under way held the socket, and to listen there at once was EADDRINUSE.
  */
 #include "conform/conn_rig.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * fork_in_a_callback.c -- a child that returns from a callback ends the turn.  What it sent there was
- * written into the ring that it shares with its parent, over what the parent had to send; and it died
- * of giving back a buffer, for the ring of those is not its own.
+ * fork_in_a_callback.c -- a child that returns from a callback ends the turn.  What it sent there
+ * was written into the ring that it shares with its parent, over what the parent had to send; and
+ * it died of giving back a buffer, for the ring of those is not its own.
  */
 #include <sys/wait.h>
 

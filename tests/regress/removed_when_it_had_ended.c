@@ -40,8 +40,8 @@ CONFORM(a_watch_was_cancelled_within_a_second)
     for (int i = 0; i < WATCHES; i++) {
         if (i > 0)
             fds[i] = fcntl(fds[0], F_DUPFD_CLOEXEC, 0);
-        EQ_INT(0, vigil_on_ready(rig.loop, fds[i], VIGIL_IN, cancel_another, &heard[i],
-                                 &watches[i]));
+        EQ_INT(0,
+               vigil_on_ready(rig.loop, fds[i], VIGIL_IN, cancel_another, &heard[i], &watches[i]));
     }
     for (int turns = 0; turns < 100 && took == 0; turns++)
         REQUIRE(vigil_loop_turn(rig.loop, VIGIL_MS(100)) >= 0);

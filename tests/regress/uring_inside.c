@@ -61,10 +61,9 @@ static void in_another_thread(void *(*fn)(void *), void *arg)
 
 static struct vigil__op receive(int fd, uint32_t slot)
 {
-    return (struct vigil__op){ .key = vigil__key(VIGIL__KEY_OP, 1, 1, slot),
-                               .fd = fd,
-                               .kind = VIGIL__OP_RECV,
-                               .u.len = 100 };
+    return (struct vigil__op){
+        .key = vigil__key(VIGIL__KEY_OP, 1, 1, slot), .fd = fd, .kind = VIGIL__OP_RECV, .u.len = 100
+    };
 }
 
 /* Its last record was brought, but not told yet: what it had was another's already. */
