@@ -171,7 +171,7 @@ test-long:  ## what takes longer: the full battery, valgrind, TSan, MSan, other 
 	@scripts/setup portability
 	@scripts/setup kernels
 	@$(STEPS) everything test-seeds test-battery-full test-battery-asan test-valgrind test-tsan \
-	    test-msan $(PORTABILITY) test-kernels
+	    test-msan $(PORTABILITY) test-kernels test-windows
 
 test-clang:  ## a build by clang, without a warning
 	@$(MAKE) --no-print-directory $(PARALLEL) B=$(B)/clang CC=clang everything

@@ -247,6 +247,16 @@ TEST_MAYBE_UNUSED static int client_socket(int family)
     return fd;
 }
 
+/* connect(2), again when it is interrupted, as by the end of a ring of io_uring. */
+TEST_MAYBE_UNUSED static int client_connect(int fd, const void *to, socklen_t len)
+{
+    int result;
+    do
+        result = connect(fd, to, len);
+    while (result < 0 && errno == EINTR);
+    return result;
+}
+
 /* Connects to an IPv4 listener of the rig: the backlog takes it without a turn. */
 TEST_MAYBE_UNUSED static int rig_client(struct rig *rig)
 {
@@ -255,11 +265,7 @@ TEST_MAYBE_UNUSED static int rig_client(struct rig *rig)
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(rig->addr.port) };
     memcpy(&to.sin_addr, rig->addr.ip, 4);
-    int result;
-    do /* the end of a ring may interrupt it */
-        result = connect(fd, (struct sockaddr *)&to, sizeof(to));
-    while (result < 0 && errno == EINTR);
-    REQUIRE(result == 0, "connect: %s", strerror(errno));
+    REQUIRE(client_connect(fd, &to, sizeof(to)) == 0, "connect: %s", strerror(errno));
     return fd;
 }
 

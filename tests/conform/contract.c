@@ -719,7 +719,7 @@ static int unix_client_of(const char *path)
     int fd = client_socket(AF_UNIX);
     struct sockaddr_un to = { .sun_family = AF_UNIX };
     strcpy(to.sun_path, path);
-    REQUIRE(connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0, "%s", strerror(errno));
+    REQUIRE(client_connect(fd, &to, sizeof(to)) == 0, "%s", strerror(errno));
     return fd;
 }
 

@@ -34,7 +34,7 @@ static int connect_to(const vigil_addr *addr)
         len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + addr->path_len);
     }
     int fd = client_socket(to.ss_family);
-    if (connect(fd, (struct sockaddr *)&to, len) != 0) {
+    if (client_connect(fd, &to, len) != 0) {
         close(fd);
         return -1;
     }

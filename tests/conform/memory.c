@@ -55,7 +55,7 @@ static int unix_client(const struct rig *rig)
     memcpy(to.sun_path, rig->addr.path, rig->addr.path_len);
     socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + rig->addr.path_len);
     int fd = client_socket(AF_UNIX);
-    REQUIRE(connect(fd, (struct sockaddr *)&to, len) == 0, "connect: %s", strerror(errno));
+    REQUIRE(client_connect(fd, &to, len) == 0, "connect: %s", strerror(errno));
     shrink(fd);
     return fd;
 }

@@ -57,7 +57,8 @@ CONFORM(an_answer_that_failed_threw_away_the_rest_of_the_request)
     told_later = false;
     EQ_INT(REQUEST, rig.used_total);
     EQ_INT(VIGIL_ECONNRESET, rig.why);
-    OK(strstr(rig.log, "eof") == NULL, "%s", rig.log); /* for all we know it was cut off */
+    /* For all we know it was cut off.  But a kernel may come to the end before it sends. */
+    OK(strstr(rig.log, "eof") == NULL || test_kernel_performs(backend), "%s", rig.log);
     EQ_INT(0, rig_stats(&rig).dropped_in);
     OK(rig_stats(&rig).dropped_out == 1 || test_kernel_performs(backend));
     rig_close(&rig);
@@ -79,7 +80,9 @@ CONFORM(a_reset_found_by_a_send_is_no_end_of_input)
     EQ_INT(1, vigil_send(rig.loop, rig.conn, "+", 1));
     EQ_INT(0, vigil_resume(rig.loop, rig.conn));
     rig.number = 1;
+    told_later = test_kernel_performs(backend);
     RIG_UNTIL(&rig, rig.closed == 1);
+    told_later = false;
     EQ_STR("data(11) close(VIGIL_ECONNRESET)", rig_take_log(&rig));
     rig_close(&rig);
 }
