@@ -202,11 +202,11 @@ test-tool: all  ## the command: its manners and its bad input
 test-package: $(LIBS) $(B)/vigil  ## install, and build outside projects against it
 	@$(TAP) 'tests/package/run $(B)'
 
-test-kqueue:  ## kqueue on a modelled kevent(): the model's rows, all of conform and regress
+test-kqueue:  ## kqueue on a modelled kevent(): the model's rows, conform and regress
 	+@$(MAKE) --no-print-directory $(PARALLEL) B=$(B)/kqueue MODEL=kevent \
 	    CPPFLAGS='$(CPPFLAGS) -DVIGIL_KQUEUE_MODEL -Itests/model/include' on-the-model
 
-on-the-model: $(MODELS) $(CONFORM) $(REGRESS)
+on-the-model: $(MODELS) $(filter-out $(B)/tests/conform/uring%,$(CONFORM)) $(REGRESS)
 	@VIGIL_TEST_BACKEND=kqueue $(TAP) 'tests/bsd/run $(B)' $^
 
 test-battery: all $(HELPERS)  ## the echo battery, short
