@@ -6,6 +6,8 @@
  * when descriptors run out, and finishes what is in flight on SIGTERM.  Its argument, if there is
  * one, says WHERE.
  */
+#include <stdio.h>
+
 #include <vigil.h>
 
 static size_t echo(vigil_loop *l, vigil_conn c, void *ctx, const void *p, size_t n)
@@ -20,6 +22,6 @@ int main(int argc, char **argv)
     if (vigil_loop_open(&l, &(vigil_loop_options){ .stop_on_signals = true }) ||
         vigil_listen(l, argc > 1 ? argv[1] : "tcp://localhost:10000",
                      &(vigil_listen_options){ .ops = &ops }, NULL))
-        return 1;
+        return (void)fputs("echo: cannot listen there\n", stderr), argc > 1 ? 2 : 1;
     return vigil_loop_run(l) != 0;
 }

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # The examples at work, on every backend, as TAP: lines (cut anywhere, and one too long), chat,
-# proxy (half-close both ways) and foreign_fd.  The argument is the directory of the programs.
+# proxy (half-close both ways), foreign_fd, and echo without a place to listen.  The argument is the
+# directory of the programs.
 
 import os
 import signal
@@ -146,8 +147,16 @@ def foreign_fd_embedded(backend):
     return None
 
 
-ROWS = (lines_in_single_bytes, lines_up_to_in_max, chat_among_three, proxy_with_half_close,
-        foreign_fd_embedded)
+def echo_without_a_place_to_listen(backend):
+    for where in ("nonsense", "tcp://127.0.0.1:65536", "unix:/no/such/folder/socket"):
+        done = subprocess.run([os.path.join(PROGRAMS, "echo"), where], capture_output=True,
+                              env={**os.environ, "VIGIL_BACKEND": backend}, timeout=BOUND_S)
+        assert done.returncode == 2, f"{where}: exit status {done.returncode}"
+        assert done.stderr.count(b"\n") == 1 and not done.stdout, f"{where}: {done.stderr!r}"
+
+
+ROWS = (echo_without_a_place_to_listen, lines_in_single_bytes, lines_up_to_in_max,
+        chat_among_three, proxy_with_half_close, foreign_fd_embedded)
 
 
 def main():
