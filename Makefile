@@ -365,7 +365,7 @@ clean:  ## remove everything built
 	rm -rf $(B)
 
 help:  ## this list
-	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/\1|\2/p' Makefile | \
+	@sed -n 's/^\([a-z0-9-]*\):.*  ## \(.*\)/\1|\2/p' Makefile | \
 	    awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
 
 .PHONY: all everything demo test test-long test-clang test-unit test-conform test-regress \

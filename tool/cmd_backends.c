@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "commands.h"
+#include "platform.h"
 #include "vigil.h"
 
 #define FEATURES_MAX 32
@@ -77,13 +78,13 @@ static void row(const char *name, const char *chosen)
 {
     char events[EVENTS_MAX];
     int err = vigil_backend_try(name);
+    const char *why = err < 0 ? platform_reason(err) : "";
     unsigned caps = err < 0 ? 0 : caps_of(name);
     events_write(events, caps);
     (void)printf(ROW_FORMAT, strcmp(name, chosen) == 0 ? '*' : ' ', name,
                  told(caps, (caps & VIGIL_IN) != 0), /* without a mode, IN reports the state */
                  told(caps, (caps & VIGIL_ONESHOT) != 0), told(caps, (caps & VIGIL_EDGE) != 0),
-                 told(caps, can_embed(name)), events, err < 0 ? "no: " : "yes",
-                 err < 0 ? vigil_strerror(err) : "");
+                 told(caps, can_embed(name)), events, err < 0 ? "no: " : "yes", why);
 }
 
 /* What it can make use of, and whether this kernel has it. */

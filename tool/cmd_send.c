@@ -119,7 +119,7 @@ static int send_run(const struct args *args)
     if (err < 0) {
         args_complain(command_send.name, "%s: %s",
                       loop_options.backend ? loop_options.backend : "the loop",
-                      vigil_strerror(err));
+                      platform_reason(err));
         status = EXIT_FAILED;
     }
     if (status == EXIT_HELD)

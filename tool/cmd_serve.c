@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "commands.h"
+#include "platform.h"
 #include "serve_transcript.h"
 #include "transcript.h"
 #include "vigil.h"
@@ -142,7 +143,7 @@ static int serve_open(const struct settings *settings, vigil_loop **loop)
     int err = vigil_loop_open(loop, &options_of_loop);
     if (err < 0)
         args_complain(command_serve.name, "%s: %s",
-                      settings->backend ? settings->backend : "the loop", vigil_strerror(err));
+                      settings->backend ? settings->backend : "the loop", platform_reason(err));
     return err;
 }
 

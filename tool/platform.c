@@ -9,6 +9,9 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
+
+#include "vigil.h"
 
 #ifdef _WIN32
 
@@ -74,3 +77,16 @@ long platform_read_stdin(void *p, size_t n)
 }
 
 #endif
+
+const char *platform_reason(int err)
+{
+    static char text[128];
+    int os_error = vigil_os_error();
+#ifdef _WIN32
+    os_error = 0; /* Winsock's, of which strerror() knows nothing */
+#endif
+    if (err != VIGIL_ENOTSUP || os_error == 0)
+        return vigil_strerror(err);
+    (void)snprintf(text, sizeof text, "%s (%s)", vigil_strerror(err), strerror(os_error));
+    return text;
+}

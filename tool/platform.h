@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * platform.h -- what the command asks of the system itself: its standard streams.
+ * platform.h -- what the command asks of the system itself: its standard streams, and its reasons.
  *
  * Part of the command `vigil`, on the public header alone.
  */
@@ -22,5 +22,9 @@ enum { PLATFORM_STDIN = 0 };
 
 /* As read(2) of stdin. */
 long platform_read_stdin(void *p, size_t n);
+
+/* Why a loop or a backend cannot be had, right after it could not: our words, and behind them the
+ * system's own where it has some.  Static storage. */
+const char *platform_reason(int err);
 
 #endif /* TOOL_PLATFORM_H */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * uring_denied.c -- where io_uring is not to be had, or by half: kernels without it, sandboxes,
- * limits.  Each row is a child process under a filter of system calls (TRAPS.md, 35).
+ * limits.  Each row is a child process under a filter of system calls.
  */
 #include <errno.h>
 #include <linux/filter.h>

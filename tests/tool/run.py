@@ -518,7 +518,7 @@ def backends_are_a_table_with_one_chosen():
     matches("^  BACKEND +LEVEL +ONE-SHOT +EDGE +EMBED +EVENTS +WORKS HERE$", lines[0])
     for line in lines[1:]:
         matches(r"^[* ] \w+( +(yes|no|-)){4} +[A-Z,-]+ +(yes|no: .+)$", line)
-        assert len(line) < 80, line
+        assert len(line) < 80 or " no: " in line, line
     names = [line[2:].split()[0] for line in lines[1:]]
     for name in ("select", "poll"):
         assert name in names, name
