@@ -166,6 +166,24 @@ TEST_MAYBE_UNUSED static bool test_kernel_performs(const char *backend)
     return vigil_backend_features(backend, &first, 1) > 0 && first.found;
 }
 
+/* Whether this kernel has a feature of io_uring, by the name that `vigil backends` tells. */
+TEST_MAYBE_UNUSED static bool test_kernel_has(const char *name)
+{
+    vigil_feature found[32];
+    int count = vigil_backend_features("io_uring", found, 32);
+    for (int i = 0; i < count && i < 32; i++)
+        if (strcmp(found[i].name, name) == 0)
+            return found[i].found;
+    return false;
+}
+
+/* Ends a row with the sizes of buffers that the kernel fills bit by bit, where it has none such. */
+TEST_MAYBE_UNUSED static void test_needs_incremental(const char *backend)
+{
+    if (test_kernel_performs(backend) && !test_kernel_has("incremental buffers"))
+        SKIP("this kernel's io_uring fills each buffer once, and they are smaller");
+}
+
 /* What a connection may have been brought at once, beside what it asked for: the buffers that the
  * kernel has of a loop, held in memory that doubled as it grew. */
 enum { TEST_BURST_MAX = 1 << 20 };

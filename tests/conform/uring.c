@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * uring.c -- what can go wrong on io_uring alone (TRAPS.md, 31 to 35 and 38), on this kernel:
+ * uring.c -- what can go wrong on io_uring alone, on this kernel:
  * buffers, order, what ends by itself, more completions than places, closing, hostile crowds.
  */
 #include "uring_rig.h"
@@ -9,7 +9,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-/* ---- 31: buffers ---- */
+/* ---- buffers ---- */
 
 static void buffers_are_back(struct rig *rig)
 {
@@ -135,7 +135,7 @@ TEST(closing_a_loop_leaves_the_kernel_with_requests_or_memory)
     }
 }
 
-/* ---- 32: order ---- */
+/* ---- order ---- */
 
 enum { KINDS = 5, KINDS_TOTAL = 3 << 20 };
 
@@ -231,7 +231,7 @@ TEST(concurrent_sends_overtake_each_other_when_the_buffer_is_full)
     rig_close(&rig);
 }
 
-/* ---- 33: what ends by itself ---- */
+/* ---- what ends by itself ---- */
 
 enum { CROWD = 100, CROWD_EACH = 160 << 10 };
 
@@ -299,7 +299,7 @@ TEST(out_of_buffers_a_connection_starves_or_is_closed)
     rig_close(&rig);
 }
 
-/* ---- 33: one that floods ---- */
+/* ---- one that floods ---- */
 
 enum { FLOOD_BUFFER = 8 << 20 };
 
@@ -458,7 +458,7 @@ TEST(slow_readers_with_output_stop_another)
     rig_close(&rig);
 }
 
-/* ---- 34: more completions than places ---- */
+/* ---- more completions than places ---- */
 
 enum { MANY = 5000 }; /* CQ_ENTRIES of uring.c is 2048 */
 
@@ -621,7 +621,7 @@ TEST(many_at_the_door_at_once_and_some_are_lost)
     rig_close(&rig);
 }
 
-/* ---- 11 of DESIGN.md: errors of accept ---- */
+/* ---- errors of accept ---- */
 
 TEST(an_error_of_the_newcomer_stops_the_listener)
 {
@@ -673,7 +673,7 @@ TEST(out_of_memory_or_descriptors_the_listener_spins_or_never_comes_back)
     rig_close(&rig);
 }
 
-/* ---- 38: the end is seen ---- */
+/* ---- the end is seen ---- */
 
 static ssize_t state_of(int fd)
 {
@@ -786,7 +786,7 @@ TEST(a_listener_that_was_closed_still_takes_clients)
     rig_close(&rig);
 }
 
-/* ---- 4 of DESIGN.md: every request ends once ---- */
+/* ---- every request ends once ---- */
 
 enum { PROGRAM_SLOTS = 24, PROGRAM_STEPS = 6000 };
 
@@ -889,7 +889,7 @@ TEST(a_request_ends_twice_or_never)
     }
 }
 
-/* ---- 34, 35: what is never asked for ---- */
+/* ---- what is never asked for ---- */
 
 TEST(a_thread_of_the_kernel_polls_or_a_wait_is_stretched)
 {
@@ -910,6 +910,38 @@ TEST(a_thread_of_the_kernel_polls_or_a_wait_is_stretched)
     EQ_INT(0, seen.sqpoll);
     EQ_INT(0, seen.min_waits);
     close(fd);
+    rig_close(&rig);
+}
+
+enum { ROUNDS = 1000, BESIDE_THE_TURNS = 8 /* the trial, the first and the last */ };
+
+static size_t back_and_forth(struct rig *rig, vigil_conn conn, const void *p, size_t n)
+{
+    if (++rig->number == ROUNDS)
+        vigil_loop_stop(rig->loop);
+    return vigil_send(rig->loop, conn, p, n);
+}
+
+/* What was queued is handed over by the wait itself. */
+TEST(a_turn_of_a_loop_that_runs_enters_once)
+{
+    struct rig rig;
+    int ends[2];
+    vigil_conn conns[2];
+    uring_needed();
+    uring_open_loop(&rig);
+    rig.on_data = back_and_forth;
+    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+    for (int i = 0; i < 2; i++)
+        REQUIRE(rig_adopt(&rig, ends[i], ends[i], &conns[i]) == 0);
+    EQ_INT(1, vigil_send(rig.loop, conns[0], "x", 1));
+    seen_reset();
+    uint64_t turns = rig_stats(&rig).turns;
+    EQ_INT(0, vigil_loop_run(rig.loop));
+    turns = rig_stats(&rig).turns - turns;
+    OK(rig.number >= ROUNDS && turns >= ROUNDS / 2, "%ld of %d", rig.number, ROUNDS);
+    OK(seen.enters <= turns + BESIDE_THE_TURNS, "%d calls in %" PRIu64 " turns", (int)seen.enters,
+       turns);
     rig_close(&rig);
 }
 
@@ -981,7 +1013,7 @@ TEST(a_send_that_would_block_behind_a_half_close_burns_a_kernel_thread)
     rig_close(&rig);
 }
 
-/* ---- 8 of DESIGN.md: input sent on ---- */
+/* ---- input sent on ---- */
 
 enum { ON_FIRST = 100 << 10, ON_BUFFER = 16384 };
 
@@ -1058,6 +1090,7 @@ static void sends_on(size_t in, size_t n, bool by_reference)
 
 TEST(input_sent_on_is_overwritten_or_pins_a_buffer_for_few_bytes)
 {
+    test_needs_incremental("io_uring");
     uring_needed();
     sends_on(ON_BUFFER, ON_BUFFER, true);
     sends_on(ON_BUFFER, ON_BUFFER / 2, true);
@@ -1067,7 +1100,7 @@ TEST(input_sent_on_is_overwritten_or_pins_a_buffer_for_few_bytes)
     sends_on(1, 1, false);
 }
 
-/* ---- 15 of DESIGN.md: fork ---- */
+/* ---- fork ---- */
 
 /* Where the ring of buffers lay there may be memory of the child's own by then. */
 static int child_closes_beside(struct rig *rig)

@@ -50,6 +50,7 @@ static int adopt_one(struct rig *rig, const vigil_limits *limits, vigil_conn *co
 
 CONFORM(what_is_held_beside_others_was_mixed_with_theirs)
 {
+    test_needs_incremental(backend);
     struct rig rig;
     static char text[FIRST];
     vigil_conn other;
