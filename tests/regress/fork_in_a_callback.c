@@ -31,7 +31,7 @@ static size_t one_after_the_other(struct rig *rig, vigil_conn conn, const void *
     case 'w': /* what it sent is on its way */
         REQUIRE(write(gate[1], "", 1) == 1);
         REQUIRE(waitpid(child, &status, 0) == child);
-        EQ_INT(0, status);
+        OK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "it ended with 0x%x", status);
         break;
     default:
         break;
@@ -61,7 +61,7 @@ CONFORM(a_child_wrote_over_what_its_parent_sent)
     for (int turns = 0; turns < 100 && rig.used_total < sizeof(whole) + 1 && child != 0; turns++)
         (void)vigil_loop_turn(rig.loop, VIGIL_MS(100));
     if (child == 0)
-        _exit(0);
+        raise(SIGKILL); /* valgrind would take the copy of its parent's memory for a leak */
     rig_settle(&rig);
     EQ_INT(6, client_peek(fds[1], got, sizeof(got)));
     EQ_STR("parent", got);
