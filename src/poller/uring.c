@@ -17,8 +17,7 @@ enum {
     OVERFLOW_ROUNDS_MAX = 64,
     LOOKS_MAX = 8,
     FLUSH_ROUNDS_MAX = 4, /* what is armed may end at once, and be armed otherwise */
-    BATCH =
-        16, /* the kernel does so much of the work that it put off (20 in 6.18), and comes back */
+    BATCH = 16, /* reports per call: the kernel does some 20 of what it put off, and comes back */
 };
 
 #define URING_REPORTS \

@@ -14,7 +14,7 @@
 struct vigil__sqe {
     uint8_t opcode;
     uint8_t flags;
-    uint16_t how; /* RECV, SEND, ACCEPT: VIGIL__URING_MULTISHOT and the like ("ioprio") */
+    uint16_t how; /* RECV, SEND, ACCEPT: VIGIL__URING_RECV_MULTISHOT and the like ("ioprio") */
     int32_t fd;
     uint64_t offset; /* ACCEPT: where the address's length goes, 0 */
     uint64_t addr;   /* memory; of CANCEL and POLL_REMOVE: the user_data that is meant */
