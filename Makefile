@@ -32,6 +32,7 @@ TEST_FLAGS   = $(STRICT) -D_GNU_SOURCE -Iinclude -Isrc -Itests
 
 LIB_OBJ  := $(patsubst %.c,$(B)/%.o,$(wildcard $(addprefix src/,$(addsuffix /*.c, \
             base sys poller loop conn)))) $(MODEL:%=$(B)/tests/model/%.o)
+SIM_OBJ  := $(patsubst %.c,$(B)/%.o,$(wildcard src/sim/*.c))
 TOOL_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tool/*.c))
 EXAMPLES := $(patsubst %.c,$(B)/examples/%,$(notdir $(wildcard examples/*.c examples/tutorial/*.c)))
 BENCHES  := $(patsubst %.c,$(B)/%,$(wildcard bench/*.c))
@@ -44,7 +45,7 @@ HELPERS  := $(patsubst %.c,$(B)/%,$(wildcard tests/battery/*.c))
 TESTS    := $(UNIT) $(CONFORM) $(REGRESS)
 THREADED := $(patsubst %.c,$(B)/%,$(shell grep -lsE 'pthread_create|in_thread|write_later' \
             $(TESTS:$(B)/%=%.c) /dev/null))
-LIBS     := $(B)/libvigil.a $(B)/libvigil.so
+LIBS     := $(B)/libvigil.a $(B)/libvigil.so $(B)/libvigil_sim.a
 
 # ---- building --------------------------------------------------------------------------------
 
@@ -56,6 +57,11 @@ all: $(LIBS) $(B)/vigil $(EXAMPLES)  ## build the command, the libraries and the
 everything: all $(TESTS) $(HELPERS) $(BENCHES)  ## all, and the tests' and benchmarks' programs
 
 $(B)/libvigil.a: $(LIB_OBJ)
+	$(call say,AR)
+	$(Q)rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+$(B)/libvigil_sim.a: $(SIM_OBJ)
 	$(call say,AR)
 	$(Q)rm -f $@
 	$(Q)$(AR) rcs $@ $^
@@ -87,16 +93,19 @@ $(B)/tool/%.o: tool/%.c $(B)/flags
 	$(call say,CC)
 	$(Q)$(CC) $(PUBLIC_FLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-# A program of one source file: $(call program,FLAGS)
+# A program of one source file: $(call program,FLAGS).  SIM: the library it needs besides.
 define program
 @mkdir -p $(@D)
 $(call say,CC)
 $(Q)$(CC) $1 $(CPPFLAGS) $(CFLAGS) -MMD -MP -MF $@.d -MT $@ $(LDFLAGS) \
-    $(STATIC) -o $@ $< $(B)/libvigil.a
+    $(STATIC) -o $@ $< $(SIM) $(B)/libvigil.a
 endef
 
 $(B)/examples/%: examples/%.c $(B)/libvigil.a
 	$(call program,$(PUBLIC_FLAGS))
+
+$(B)/examples/sim_echo: SIM = $(B)/libvigil_sim.a
+$(B)/examples/sim_echo: $(B)/libvigil_sim.a
 
 $(B)/examples/echo: PUBLIC_FLAGS += -Wno-unused-parameter# six statements leave one unused
 
@@ -123,7 +132,7 @@ $(B)/flags: always
 	@mkdir -p $(@D)
 	@echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' >$@
 
--include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d)
+-include $(LIB_OBJ:.o=.d) $(SIM_OBJ:.o=.d) $(TOOL_OBJ:.o=.d)
 -include $(addsuffix .d,$(EXAMPLES) $(BENCHES) $(TESTS) $(HELPERS))
 
 .PHONY: windows test-windows windows-conform windows-interop windows-tutorial windows-battery
@@ -341,7 +350,8 @@ MAN_LINKS := $(shell awk 'FNR == 1 { names = 1 } /^\.Nd/ { names = 0 } \
                names && /^\.Nm/ && FILENAME != "man/" $$2 ".3" { print FILENAME ":" $$2 ".3" }' \
                $(wildcard man/*.3))
 MAN_LINK_TO = $(MANDIR)/man3/$(word 2,$(subst :, ,$1))
-INSTALLED = $(BINDIR)/vigil $(INCLUDEDIR)/vigil.h $(LIBDIR)/libvigil.a $(LIBDIR)/libvigil.so \
+INSTALLED = $(BINDIR)/vigil $(INCLUDEDIR)/vigil.h $(INCLUDEDIR)/vigil_sim.h \
+            $(LIBDIR)/libvigil.a $(LIBDIR)/libvigil_sim.a $(LIBDIR)/libvigil.so \
             $(LIBDIR)/$(SONAME) $(LIBDIR)/libvigil.so.$(VERSION) $(LIBDIR)/pkgconfig/vigil.pc \
             $(CMAKEDIR)/vigil-config.cmake $(CMAKEDIR)/vigil-config-version.cmake \
             $(foreach man,$(MANS),$(call MAN_TO,$(man))) \
@@ -350,8 +360,8 @@ INSTALLED = $(BINDIR)/vigil $(INCLUDEDIR)/vigil.h $(LIBDIR)/libvigil.a $(LIBDIR)
 install: $(LIBS) $(B)/vigil  ## to DESTDIR and PREFIX
 	install -d $(sort $(addprefix $(DESTDIR),$(dir $(INSTALLED))))
 	install -m 755 $(B)/vigil $(DESTDIR)$(BINDIR)/vigil
-	install -m 644 include/vigil.h $(DESTDIR)$(INCLUDEDIR)/vigil.h
-	install -m 644 $(B)/libvigil.a $(DESTDIR)$(LIBDIR)/libvigil.a
+	install -m 644 include/vigil.h include/vigil_sim.h $(DESTDIR)$(INCLUDEDIR)
+	install -m 644 $(B)/libvigil.a $(B)/libvigil_sim.a $(DESTDIR)$(LIBDIR)
 	install -m 755 $(B)/libvigil.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libvigil.so.$(VERSION)
 	ln -sf libvigil.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libvigil.so

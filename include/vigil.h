@@ -286,7 +286,7 @@ typedef void vigil_stall_fn(vigil_loop *loop, const char *callback, vigil_ns too
 
 /* All zero is a good start. */
 typedef struct vigil_loop_options {
-    const char *backend;              /* NULL: VIGIL_BACKEND of the environment, else the best */
+    const char *backend;              /* NULL: VIGIL_BACKEND (on this machine), else the best */
     const vigil_allocator *allocator; /* NULL: the host's; must outlive the loop */
     const vigil_host *host;           /* NULL: this machine; must outlive the loop */
     size_t memory_limit;              /* bytes of all buffers; at least 256 KiB; 0: 256 MiB */

@@ -33,8 +33,8 @@ int vigil__backend_open(const char *name, const struct vigil__backend_config *co
                         const struct vigil__backend **backend, void **self,
                         struct vigil__backend_caps *found)
 {
-    if (name == NULL)
-        name = getenv("VIGIL_BACKEND");
+    if (name == NULL && config->host == vigil__host_system())
+        name = getenv("VIGIL_BACKEND"); /* which is about this machine */
     if (name == NULL || name[0] == '\0')
         return open_first(config, backend, self, found);
     for (size_t i = 0; config->host->backends[i] != NULL; i++) {

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * complete.c -- operations that a simulated system performs, when the loop waits.
+ * Floor: sim.
+ */
+#include "sim/sim.h"
+
+enum {
+    ROUNDS_MAX = 8,   /* records of one operation per wait */
+    MEMORY_SHARE = 8, /* buffers are at most that part of the loop's memory */
+};
+
+int sim_ops_open(struct sim_backend *backend)
+{
+    size_t count = backend->pool->limit / MEMORY_SHARE / SIM_BUF_SIZE;
+    for (size_t i = 0; i < vigil__min(count, SIM_BUFS_MAX); i++) {
+        struct vigil__buf *buf = vigil__alloc(backend->allocator, sizeof(*buf) + SIM_BUF_SIZE);
+        if (buf == NULL) {
+            sim_ops_close(backend);
+            return VIGIL_ENOMEM;
+        }
+        *buf = (struct vigil__buf){ .size_class = VIGIL__BUF_LENT,
+                                    .lender_id = (uint16_t)i,
+                                    .cap = SIM_BUF_SIZE };
+        backend->bufs[i] = buf;
+        backend->buf_count++;
+    }
+    backend->pool->lendable = backend->buf_count;
+    return 0;
+}
+
+void sim_ops_close(struct sim_backend *backend)
+{
+    vigil_sim *sim = backend->host->sim;
+    sim_oracle_count(sim, "operations end");
+    if (!vigil__list_empty(&backend->ops))
+        sim_fail(sim, "operations end", "a backend is closed while an operation is under way");
+    while (!vigil__list_empty(&backend->ops)) {
+        struct sim_op *slot = VIGIL_OWNER(backend->ops.next, struct sim_op, link);
+        vigil__list_remove(&slot->link);
+        vigil__free(backend->allocator, slot, sizeof(*slot));
+    }
+    for (uint32_t i = 0; i < backend->buf_count; i++) {
+        struct vigil__buf *buf = backend->bufs[i];
+        if (buf->refs != 0)
+            sim_fail(sim, "buffers come back", "a lent buffer has %u references at the end",
+                     buf->refs);
+        vigil__free(backend->allocator, buf, sizeof(*buf) + buf->cap);
+    }
+    backend->buf_count = 0;
+}
+
+int sim_ops_submit(void *self, struct vigil__op *op)
+{
+    struct sim_backend *backend = self;
+    int err = sim_call(backend->host, VIGIL_SIM_CALL_SUBMIT);
+    if (err < 0)
+        return err;
+    struct sim_op *slot = vigil__alloc(backend->allocator, sizeof(*slot));
+    if (slot == NULL)
+        return VIGIL_ENOMEM;
+    *slot = (struct sim_op){ .op = op };
+    vigil__list_append(&backend->ops, &slot->link);
+    return 0;
+}
+
+void sim_ops_cancel(void *self, struct vigil__op *op)
+{
+    struct sim_backend *backend = self;
+    for (struct vigil__link *at = backend->ops.next; at != &backend->ops; at = at->next) {
+        struct sim_op *slot = VIGIL_OWNER(at, struct sim_op, link);
+        if (slot->op == op)
+            slot->cancelled = true;
+    }
+}
+
+int sim_ops_close_fd(void *self, vigil_fd fd)
+{
+    struct sim_backend *backend = self;
+    (void)sim_fd_close(backend->host, fd); /* a socket of a dead host has gone already */
+    return 0;
+}
+
+/* Nobody refers to it any more: free is what has no reference. */
+void sim_ops_give(void *self, struct vigil__buf *buf)
+{
+    (void)self;
+    VIGIL_ASSERT(buf->refs == 0);
+}
+
+/* ---- performing ---- */
+
+static struct vigil__buf *buf_free(struct sim_backend *backend)
+{
+    if (sim_fault(backend->host->sim, backend->host, VIGIL_SIM_NO_BUFFERS))
+        return NULL;
+    for (uint32_t i = 0; i < backend->buf_count; i++)
+        if (backend->bufs[i]->refs == 0)
+            return backend->bufs[i];
+    return NULL;
+}
+
+static int perform_receive(struct sim_backend *backend, struct sim_file *file,
+                           const struct vigil__op *op, struct vigil__record *record)
+{
+    if (file->readable && (sim_ready(file) & VIGIL_IN) == 0)
+        return VIGIL__EAGAIN;
+    struct vigil__buf *buf = buf_free(backend);
+    if (buf == NULL)
+        return VIGIL_ENOBUFS;
+    bool multi = (op->flags & VIGIL__OP_MULTI) != 0;
+    size_t len = multi ? buf->cap : vigil__min(op->u.len, buf->cap);
+    int res = sim_read(file, buf->data, len);
+    if (res > 0) {
+        vigil__buf_lend(backend->pool, buf);
+        record->buf = buf;
+    }
+    return res;
+}
+
+/* One result of an operation, or VIGIL__EAGAIN: it has none yet. */
+static int perform(struct sim_backend *backend, const struct vigil__op *op,
+                   struct vigil__record *record)
+{
+    struct sim_host *host = backend->host;
+    struct sim_file *file = sim_fd_file(host, op->fd);
+    if (file == NULL)
+        return VIGIL_EBADF;
+    int err;
+    vigil_fd fd;
+    switch (op->kind) {
+    case VIGIL__OP_ACCEPT:
+        err = sim_call(host, VIGIL_SIM_CALL_ACCEPT);
+        err = err < 0 ? err : sim_accept(file, &fd);
+        return err < 0 ? err : (int)fd;
+    case VIGIL__OP_RECV:
+        err = sim_call(host, VIGIL_SIM_CALL_RECV);
+        return err < 0 ? err : perform_receive(backend, file, op, record);
+    default:
+        VIGIL_ASSERT(op->kind == VIGIL__OP_SEND);
+        err = sim_call(host, VIGIL_SIM_CALL_SEND);
+        return err < 0 ? err : sim_writev(file, op->u.io.iov, op->u.io.count);
+    }
+}
+
+/* Whether the operation goes on behind that result. */
+static bool goes_on(struct sim_backend *backend, const struct vigil__op *op, int res)
+{
+    bool good = op->kind == VIGIL__OP_ACCEPT ? res >= 0 : res > 0;
+    return good && (op->flags & VIGIL__OP_MULTI) != 0 &&
+           !sim_fault(backend->host->sim, backend->host, VIGIL_SIM_MULTI_ENDS);
+}
+
+static void slot_free(struct sim_backend *backend, struct sim_op *slot)
+{
+    vigil__list_remove(&slot->link);
+    vigil__free(backend->allocator, slot, sizeof(*slot));
+}
+
+/* One that is cancelled ends, with what it did before if the cancel comes too late. */
+static void end_cancelled(struct sim_backend *backend, struct sim_op *slot,
+                          struct vigil__record *record)
+{
+    *record = (struct vigil__record){ .key = slot->op->key, .res = VIGIL_ECANCELED };
+    if (sim_fault(backend->host->sim, backend->host, VIGIL_SIM_CANCEL_LOST)) {
+        int res = perform(backend, slot->op, record);
+        record->res = res == VIGIL__EAGAIN ? VIGIL_ECANCELED : res;
+    }
+    slot_free(backend, slot);
+}
+
+static int slot_records(struct sim_backend *backend, struct sim_op *slot,
+                        struct vigil__record *records, int cap)
+{
+    struct vigil__op *op = slot->op;
+    for (int n = 0;; n++) {
+        if (n == cap || n == ROUNDS_MAX)
+            return n;
+        struct vigil__record *record = &records[n];
+        if (slot->cancelled) {
+            end_cancelled(backend, slot, record);
+            return n + 1;
+        }
+        *record = (struct vigil__record){ .key = op->key };
+        record->res = perform(backend, op, record);
+        if (record->res == VIGIL__EAGAIN && op->kind != VIGIL__OP_SEND)
+            return n; /* a send never waits: it ends with that */
+        if (!goes_on(backend, op, record->res)) {
+            slot_free(backend, slot);
+            return n + 1;
+        }
+        record->flags = VIGIL__RECORD_MORE;
+    }
+}
+
+int sim_ops_records(struct sim_backend *backend, struct vigil__record *records, int cap)
+{
+    vigil_sim *sim = backend->host->sim;
+    int n = 0;
+    struct vigil__link *next;
+    for (struct vigil__link *at = backend->ops.next; at != &backend->ops && n < cap; at = next) {
+        next = at->next;
+        n += slot_records(backend, VIGIL_OWNER(at, struct sim_op, link), records + n, cap - n);
+        if (n > 0 && sim_fault(sim, backend->host, VIGIL_SIM_OVERFLOW))
+            break; /* the others come with later waits */
+    }
+    return n;
+}
+
+bool sim_ops_ready(const struct sim_backend *backend)
+{
+    for (struct vigil__link *at = backend->ops.next; at != &backend->ops; at = at->next) {
+        const struct sim_op *slot = VIGIL_OWNER(at, struct sim_op, link);
+        const struct sim_file *file = sim_fd_file(backend->host, slot->op->fd);
+        bool ends = slot->cancelled || file == NULL || slot->op->kind == VIGIL__OP_SEND;
+        if (ends || (sim_ready(file) & ~(unsigned)VIGIL_OUT) != 0)
+            return true;
+    }
+    return false;
+}

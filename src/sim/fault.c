@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * fault.c -- which faults there are in a world, when one happens, and faults by number.
+ * Floor: sim.
+ */
+#include "sim/sim.h"
+
+enum {
+    RATE_MAX = 100, /* in a thousand occasions */
+    RARE_MAX = 10,  /* for those that end or hurt a connection */
+    CHANCES = 1000,
+};
+
+static const struct {
+    const char *name, *text;
+} kinds[] = {
+#define KIND(kind, words) [VIGIL_SIM_##kind] = { #kind, words },
+    VIGIL_SIM_FAULT_MAP(KIND)
+#undef KIND
+};
+
+const char *vigil_sim_fault_name(unsigned fault)
+{
+    return fault < VIGIL_SIM_FAULT_COUNT ? kinds[fault].name : NULL;
+}
+
+const char *vigil_sim_fault_text(unsigned fault)
+{
+    return fault < VIGIL_SIM_FAULT_COUNT ? kinds[fault].text : NULL;
+}
+
+/* One that can happen at every call, and costs a connection: rare, or none would live. */
+static bool is_rare(unsigned fault)
+{
+    return fault == VIGIL_SIM_RESET || fault == VIGIL_SIM_VANISH || fault == VIGIL_SIM_ENOMEM ||
+           fault == VIGIL_SIM_ALLOC || fault == VIGIL_SIM_ENOBUFS;
+}
+
+/* Each kind is off in half of the worlds: where all are on, each hides what the others do. */
+void sim_faults_init(vigil_sim *sim)
+{
+    sim->faults = !sim->options.calm;
+    for (unsigned i = 0; i < VIGIL_SIM_FAULT_COUNT; i++) {
+        uint32_t on = vigil_sim_choose(sim, "fault on", 2);
+        uint32_t rate = on != 0 ? 1 + vigil_sim_choose(sim, "fault rate",
+                                                       is_rare(i) ? RARE_MAX : RATE_MAX)
+                                : 0;
+        sim->rate[i] = (sim->options.faults_off >> i & 1) != 0 ? 0 : (uint16_t)rate;
+    }
+}
+
+void vigil_sim_faults(vigil_sim *sim, bool on)
+{
+    sim->faults = on && !sim->options.calm;
+    sim_note(sim, on);
+    sim_moved(sim); /* who was kept waiting looks again */
+}
+
+static void tell(vigil_sim *sim, const struct sim_host *host, vigil_sim_fault fault)
+{
+    sim->hits[fault]++;
+    if (sim->options.story != NULL)
+        sim_story(sim, host, "fault %s: %s", kinds[fault].name, kinds[fault].text);
+}
+
+bool sim_fault(vigil_sim *sim, struct sim_host *host, vigil_sim_fault fault)
+{
+    if (!sim->faults || sim->rate[fault] == 0 || (host != NULL && host->calm))
+        return false;
+    uint32_t chance = vigil_sim_choose(sim, kinds[fault].name, CHANCES);
+    if (chance < (uint32_t)(CHANCES - sim->rate[fault]))
+        return false;
+    tell(sim, host, fault);
+    return true;
+}
+
+/* One that may go on for a while. */
+static bool sticky_fault(struct sim_host *host, vigil_sim_fault fault)
+{
+    vigil_sim *sim = host->sim;
+    if (!sim->faults || sim->rate[fault] == 0 || host->calm)
+        return false;
+    if (sim->now < host->sticky_until[fault]) {
+        sim->hits[fault]++;
+        return true;
+    }
+    if (!sim_fault(sim, host, fault))
+        return false;
+    if (vigil_sim_choose(sim, "sticky", 2) != 0)
+        host->sticky_until[fault] = sim->now +
+                                    VIGIL_MS(1 + vigil_sim_choose(sim, "sticky ms", SIM_STICKY_MS));
+    return true;
+}
+
+void sim_hurt(struct sim_host *host)
+{
+    host->hurt = true;
+    host->sim->credits++;
+}
+
+int sim_short_of_fds(struct sim_host *host)
+{
+    if (!sticky_fault(host, VIGIL_SIM_EMFILE) && !sticky_fault(host, VIGIL_SIM_ENFILE))
+        return 0;
+    sim_hurt(host);
+    return VIGIL_EMFILE;
+}
+
+int sim_short_of_buffers(struct sim_host *host)
+{
+    int status = 0;
+    if (sticky_fault(host, VIGIL_SIM_ENOBUFS))
+        status = VIGIL_ENOBUFS;
+    else if (sticky_fault(host, VIGIL_SIM_ENOMEM))
+        status = VIGIL_ENOMEM;
+    if (status != 0)
+        sim_hurt(host);
+    return status;
+}
+
+bool sim_short_of_memory(struct sim_host *host)
+{
+    if (!sticky_fault(host, VIGIL_SIM_ALLOC))
+        return false;
+    sim_hurt(host);
+    return true;
+}
+
+/* ---- by number ---- */
+
+int sim_call(struct sim_host *host, vigil_sim_call call)
+{
+    struct sim_planned *planned = &host->planned[call];
+    host->calls[call]++;
+    if (VIGIL_LIKELY(planned->n == 0))
+        return 0;
+    if (planned->n > 1) {
+        planned->n--;
+        return 0;
+    }
+    if (!planned->sticky)
+        planned->n = 0;
+    host->sim->planned_hits++;
+    sim_hurt(host);
+    sim_story(host->sim, host, "planned failure: %s", vigil_err_name(planned->status));
+    return planned->status;
+}
+
+void vigil_sim_fail_call(vigil_sim *sim, const vigil_host *host, vigil_sim_call call, uint64_t n,
+                         int status, bool sticky)
+{
+    for (struct vigil__link *at = sim->hosts.next; at != &sim->hosts; at = at->next) {
+        struct sim_host *each = VIGIL_OWNER(at, struct sim_host, link);
+        if (host == NULL || &each->table == host)
+            each->planned[call] = (struct sim_planned){ n, status, sticky };
+    }
+}
+
+uint64_t vigil_sim_calls(const vigil_sim *sim, const vigil_host *host, vigil_sim_call call)
+{
+    uint64_t sum = 0;
+    for (const struct vigil__link *at = sim->hosts.next; at != &sim->hosts; at = at->next) {
+        const struct sim_host *each = VIGIL_OWNER(at, struct sim_host, link);
+        if (host == NULL || &each->table == host)
+            sum += each->calls[call];
+    }
+    return sum;
+}
+
+uint64_t vigil_sim_hits(const vigil_sim *sim, vigil_sim_fault fault)
+{
+    return sim->hits[fault];
+}

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * file.c -- open descriptions: reading, writing, ending, closing, and what is true of one.
+ * Floor: sim.
+ */
+#include "sim/sim.h"
+
+#include <string.h>
+
+/* How long a system sends again what nobody acknowledges: tcp(7), tcp_retries2. */
+static const vigil_ns gives_up_after = VIGIL_S(924);
+
+static void file_free(struct sim_file *file);
+static void gave_up(struct sim_event *event);
+
+struct sim_file *sim_file_new(struct sim_host *host, enum sim_kind kind)
+{
+    vigil_sim *sim = host->sim;
+    struct sim_file *file = vigil__alloc(&sim->memory, sizeof(*file));
+    if (file == NULL)
+        return NULL;
+    memset(file, 0, sizeof(*file));
+    file->sim = sim;
+    file->host = host;
+    file->kind = kind;
+    file->readable = file->writable = true;
+    sim_stream_init(&file->in);
+    vigil__list_init(&file->waiting);
+    vigil__list_init(&file->waiting_link);
+    vigil__list_append(&sim->files, &file->link);
+    return file;
+}
+
+void sim_join(struct sim_file *a, struct sim_file *b)
+{
+    const struct sim_link *link = sim_link_find(a->sim, a->host, b->host);
+    a->peer = b;
+    b->peer = a;
+    a->state = b->state = SIM_CONNECTED;
+    a->in.cap = b->in.cap = link->is.buffer;
+}
+
+void sim_break(struct sim_file *file, int error)
+{
+    if (file->state == SIM_BROKEN)
+        return;
+    file->state = SIM_BROKEN;
+    file->error = error;
+    file->activity++;
+    sim_moved(file->sim);
+    sim_story_file(file, "is broken: %s", vigil_strerror(error));
+}
+
+/* ---- reading and writing ---- */
+
+static int take_error(struct sim_file *file)
+{
+    int error = file->error;
+    file->error = 0;
+    return error;
+}
+
+/* Fewer than `n`, but at least one, where that fault is to happen. */
+static size_t cut_short(struct sim_file *file, vigil_sim_fault fault, size_t n)
+{
+    if (n < 2 || !sim_fault(file->sim, file->host, fault))
+        return n;
+    return n - 1 - vigil_sim_choose(file->sim, "short by", (uint32_t)vigil__min(n - 1, UINT16_MAX));
+}
+
+static bool would_block(struct sim_file *file)
+{
+    if (!sim_fault(file->sim, file->host, VIGIL_SIM_EAGAIN))
+        return false;
+    file->activity++; /* for edges: it is ready again at once */
+    return true;
+}
+
+static int read_regular(struct sim_file *file, void *p, size_t n)
+{
+    n = vigil__min(n, file->in.room - vigil__min((size_t)file->at, file->in.room));
+    memcpy(p, file->in.bytes + file->at, n);
+    file->at += (int64_t)n;
+    return (int)n;
+}
+
+int sim_read(struct sim_file *file, void *p, size_t n)
+{
+    if (!file->readable)
+        return VIGIL_EBADF;
+    if (file->kind == SIM_REGULAR)
+        return read_regular(file, p, n);
+    if (file->state == SIM_NEW)
+        return VIGIL_ENOTCONN;
+    if (file->state == SIM_CONNECTING)
+        return VIGIL__EAGAIN;
+    size_t there = (size_t)(file->in.arrived - file->in.read);
+    if (there == 0) {
+        if (file->error != 0)
+            return take_error(file);
+        return file->state == SIM_BROKEN || file->in.fin_arrived ? 0 : VIGIL__EAGAIN;
+    }
+    if (would_block(file))
+        return VIGIL__EAGAIN;
+    bool was_full = sim_stream_room(&file->in) == 0;
+    n = cut_short(file, VIGIL_SIM_SHORT_READ, vigil__min(n, there));
+    n = sim_stream_take(&file->in, p, n);
+    if (was_full && file->peer != NULL)
+        file->peer->activity++;
+    sim_note(file->sim, n);
+    sim_moved(file->sim);
+    sim_story_file(file, "receives %zu bytes", n);
+    return (int)n;
+}
+
+/* What may happen in the network to a connection that is used. */
+static void network_faults(struct sim_file *file)
+{
+    if (file->kind != SIM_SOCKET || file->local.family == VIGIL_FAMILY_UNIX || file->vanished)
+        return;
+    if (sim_fault(file->sim, NULL, VIGIL_SIM_RESET)) {
+        file->hurt = file->peer->hurt = true;
+        sim_stream_end(file->peer, true);
+        sim_stream_end(file, true);
+    } else if (sim_fault(file->sim, NULL, VIGIL_SIM_VANISH)) {
+        sim_vanish(file);
+    }
+}
+
+static void gave_up(struct sim_event *event)
+{
+    sim_break(VIGIL_OWNER(event, struct sim_file, event), VIGIL_ETIMEDOUT);
+}
+
+static int why_not_write(struct sim_file *file)
+{
+    if (!file->writable)
+        return VIGIL_EBADF;
+    if (file->state == SIM_NEW)
+        return VIGIL_ENOTCONN;
+    if (file->state == SIM_CONNECTING)
+        return VIGIL__EAGAIN;
+    if (file->error != 0)
+        return take_error(file);
+    return file->state == SIM_BROKEN || file->shut ? VIGIL_ECONNRESET : 0;
+}
+
+static int send_pieces(struct sim_file *file, const vigil_iov *iov, size_t count, size_t n)
+{
+    size_t left = n;
+    for (size_t i = 0; i < count && left > 0; i++) {
+        size_t piece = vigil__min(iov[i].len, left);
+        if (piece > 0 && !sim_stream_send(file->peer, iov[i].base, piece))
+            break; /* no memory: what went so far has gone */
+        left -= piece;
+    }
+    return left < n ? (int)(n - left) : VIGIL_ENOBUFS;
+}
+
+int sim_writev(struct sim_file *file, const vigil_iov *iov, size_t count)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++)
+        n += iov[i].len;
+    int err = why_not_write(file);
+    if (err != 0 || n == 0)
+        return err;
+    size_t room = sim_stream_room(&file->peer->in);
+    if (room == 0 || would_block(file))
+        return VIGIL__EAGAIN;
+    err = sim_short_of_buffers(file->host);
+    if (err != 0)
+        return err;
+    n = cut_short(file, VIGIL_SIM_SHORT_WRITE, vigil__min(n, room));
+    int sent = send_pieces(file, iov, count, n);
+    if (sent > 0) {
+        sim_story_file(file, "sends %d bytes", sent);
+        network_faults(file);
+        if (file->vanished && file->event.id == 0) {
+            file->event.fn = gave_up;
+            (void)sim_event_at(file->sim, &file->event, file->sim->now + gives_up_after);
+        }
+        sim_note(file->sim, (uint64_t)sent);
+        sim_moved(file->sim);
+    }
+    return sent;
+}
+
+int sim_shutdown(struct sim_file *file)
+{
+    if (file->state == SIM_NEW || file->state == SIM_CONNECTING)
+        return VIGIL_ENOTCONN;
+    if (file->state == SIM_BROKEN)
+        return VIGIL_ENOTCONN;
+    if (!file->shut)
+        sim_stream_end(file->peer, false);
+    sim_story_file(file, "ends its output");
+    file->shut = true;
+    file->activity++;
+    sim_moved(file->sim);
+    return 0;
+}
+
+/* ---- what is true ---- */
+
+static unsigned ready_pipe(const struct sim_file *file)
+{
+    unsigned events = 0;
+    if (file->readable) {
+        events |= file->in.arrived > file->in.read ? VIGIL_IN : 0;
+        events |= file->in.fin_arrived ? VIGIL_HUP : 0;
+        return events;
+    }
+    if (file->state == SIM_BROKEN)
+        return VIGIL_OUT | VIGIL_ERR;
+    return sim_stream_room(&file->peer->in) > 0 ? VIGIL_OUT : 0;
+}
+
+static unsigned ready_socket(const struct sim_file *file)
+{
+    switch (file->state) {
+    case SIM_NEW:
+        return VIGIL_OUT | VIGIL_HUP;
+    case SIM_CONNECTING:
+        return 0;
+    case SIM_BROKEN:
+        return VIGIL_IN | VIGIL_OUT | VIGIL_HUP | VIGIL_RDHUP | (file->error != 0 ? VIGIL_ERR : 0);
+    case SIM_CONNECTED:
+        break;
+    }
+    unsigned events = 0;
+    if (file->in.arrived > file->in.read)
+        events |= VIGIL_IN;
+    if (file->in.fin_arrived)
+        events |= VIGIL_IN | VIGIL_RDHUP | (file->shut ? VIGIL_HUP : 0);
+    if (file->shut || sim_stream_room(&file->peer->in) > 0)
+        events |= VIGIL_OUT;
+    return events;
+}
+
+unsigned sim_ready(const struct sim_file *file)
+{
+    switch (file->kind) {
+    case SIM_LISTENER:
+        return vigil__list_empty(&file->waiting) ? 0 : VIGIL_IN;
+    case SIM_PIPE:
+        return ready_pipe(file);
+    case SIM_REGULAR:
+        return VIGIL_IN | VIGIL_OUT;
+    case SIM_SOCKET:
+        break;
+    }
+    return ready_socket(file);
+}
+
+/* ---- closing ---- */
+
+/* What the peer hears.  A host without power says nothing. */
+static void say_goodbye(struct sim_file *file)
+{
+    struct sim_file *peer = file->peer;
+    if (peer == NULL || !peer->open || file->host->dead || file->state == SIM_BROKEN)
+        return;
+    if (file->kind == SIM_PIPE) {
+        if (file->readable)
+            sim_break(peer, 0);
+        else
+            sim_stream_end(peer, false);
+        return;
+    }
+    bool unread = file->in.arrived > file->in.read;
+    if (file->reset_on_close || unread || file->state == SIM_CONNECTING)
+        sim_stream_end(peer, true);
+    else if (!file->shut)
+        sim_stream_end(peer, false);
+}
+
+void sim_file_close(struct sim_file *file)
+{
+    struct sim_file *peer = file->peer;
+    if (file->kind == SIM_LISTENER)
+        sim_listener_close(file);
+    sim_story_file(file, file->reset_on_close ? "closes with a reset" : "closes");
+    say_goodbye(file);
+    file->open = false;
+    sim_event_cancel(file->sim, &file->event);
+    if (peer != NULL && peer->open) {
+        peer->activity++;
+        return; /* what comes to it here is answered until it closes, too */
+    }
+    if (peer != NULL)
+        file_free(peer);
+    file_free(file);
+}
+
+static void file_free(struct sim_file *file)
+{
+    vigil_sim *sim = file->sim;
+    sim_event_cancel(sim, &file->event);
+    sim_stream_clear(sim, &file->in);
+    vigil__list_remove(&file->waiting_link);
+    vigil__list_remove(&file->link);
+    vigil__free(&sim->memory, file, sizeof(*file));
+}
+
+void sim_files_clear(vigil_sim *sim)
+{
+    while (!vigil__list_empty(&sim->files))
+        file_free(VIGIL_OWNER(sim->files.next, struct sim_file, link));
+    while (!vigil__list_empty(&sim->listeners))
+        file_free(VIGIL_OWNER(sim->listeners.next, struct sim_file, link));
+}

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sim.h -- the inside of a simulated world.  Floor: sim, which stands beside the others: it plugs
+ * in at the two seams, the host table and the backend table, and turns the loops opened on it.
+ *
+ * A file is an open description: a socket, a pipe's end, a listener, a regular file.  Two streams
+ * of bytes connect two files; what is written travels as segments, which arrive at a time.
+ * Whatever happens at a time is an event of the world's one heap.
+ */
+#ifndef VIGIL_SIM_INSIDE_H
+#define VIGIL_SIM_INSIDE_H
+
+#include "base/heap.h"
+#include "base/list.h"
+#include "loop/loop.h"
+#include "vigil_sim.h"
+
+enum {
+    SIM_FD_LIMIT = 1024,
+    SIM_BUFFER = 64 * 1024,
+    SIM_STICKY_MS = 200, /* how long a sticky fault lasts at most */
+    SIM_FAILURE_MAX = 512,
+    SIM_SPIN_MAX = 2000,        /* turns without a callback, and */
+    SIM_SPIN_CALLS_MAX = 64000, /* with one, while nothing moves and no time passes */
+};
+
+/* ---- events ---- */
+
+struct sim_event {
+    void (*fn)(struct sim_event *event);
+    uint32_t id; /* in the heap; 0: has none yet */
+};
+
+/* ---- files ---- */
+
+struct sim_segment {
+    vigil_ns at;
+    uint64_t upto; /* bytes of the stream that have arrived with it */
+    bool fin, reset;
+};
+
+/* One direction, kept by the file that reads it. */
+struct sim_stream {
+    uint8_t *bytes; /* a ring of `room` bytes, a power of 2 */
+    size_t room, cap;
+    uint64_t written, arrived, read; /* since the start */
+    struct sim_segment *segments;    /* under way, oldest first: a ring as well */
+    uint32_t first, count, segment_room;
+    vigil_ns link_free, last_at;
+    bool fin_sent, fin_arrived;
+    struct sim_event event; /* the oldest segment arrives */
+};
+
+enum sim_kind { SIM_SOCKET, SIM_LISTENER, SIM_PIPE, SIM_REGULAR };
+
+enum sim_state {
+    SIM_NEW,
+    SIM_CONNECTING,
+    SIM_CONNECTED,
+    SIM_BROKEN, /* refused, timed out or reset: `error` says it once */
+};
+
+struct sim_file {
+    struct vigil__link link; /* in the world's list of all */
+    vigil_sim *sim;
+    struct sim_host *host;
+    enum sim_kind kind;
+    enum sim_state state;
+    bool open;               /* some descriptor stands for it, or it waits to be accepted */
+    bool readable, writable; /* which ends a pipe is */
+    bool vanished;           /* nothing passes any more */
+    bool hurt;               /* a fault was injected into it */
+    bool shut;               /* no more writing */
+    bool reset_on_close, reuse_port, v6_only;
+    int error;         /* pending, as SO_ERROR */
+    uint64_t activity; /* counts what may have made it ready: for edges */
+    struct sim_file *peer;
+    struct sim_stream in;
+    vigil_addr local, remote;
+    struct sim_event event;                   /* of connecting */
+    struct sim_file *listener;                /* while it waits to be accepted */
+    struct vigil__link waiting, waiting_link; /* a listener's newcomers; and a place among them */
+    uint32_t backlog, waiting_count;
+    uint32_t syn_tries;
+    int64_t at; /* of a regular file */
+};
+
+/* ---- hosts ---- */
+
+struct sim_planned {
+    uint64_t n; /* 0: none */
+    int status;
+    bool sticky;
+};
+
+struct sim_name { /* of a Unix socket */
+    struct vigil__link link;
+    uint64_t identity;
+    uint8_t len;
+    char path[108];
+};
+
+struct sim_host {
+    vigil_host table; /* first: a vigil_host is a sim_host */
+    struct vigil__link link;
+    vigil_sim *sim;
+    vigil_addr address;
+    bool dead, calm;
+    uint32_t epoch; /* counts its deaths: loops of an earlier one are dead */
+    uint32_t fd_limit, fd_room, fd_count;
+    struct sim_file **fds;
+    struct vigil__link names;
+    uint16_t next_port;
+    size_t memory, memory_limit;
+    struct vigil__link blocks; /* in use */
+    vigil_ns sticky_until[VIGIL_SIM_FAULT_COUNT];
+    uint64_t calls[VIGIL_SIM_CALL_COUNT];
+    struct sim_planned planned[VIGIL_SIM_CALL_COUNT];
+    bool hurt; /* out of memory or descriptors once */
+    struct {
+        struct vigil__signal_sink *sink;
+        int signo;
+    } sinks[16];
+};
+
+/* ---- loops ---- */
+
+/* A loop that the world turns. */
+struct sim_turner {
+    struct vigil__link link; /* in the world's list, the one that waited longest first */
+    struct sim_host *host;
+    uint32_t epoch;
+    vigil_loop *loop;                                 /* NULL: a poller's, which nobody turns */
+    bool (*answers)(const struct sim_turner *turner); /* whether its wait would answer now */
+    bool late_asked;     /* whether its timer is late has been decided, */
+    vigil_ns late_until; /* and how late it is */
+};
+
+/* ---- the world ---- */
+
+struct sim_link {
+    struct vigil__link link;
+    const struct sim_host *a, *b;
+    vigil_sim_link is;
+    bool cut;
+};
+
+struct sim_choice {
+    uint32_t value;
+    const char *label;
+};
+
+struct sim_later {
+    struct sim_event event;
+    struct vigil__link link;
+    vigil_sim *sim;
+    void (*fn)(void *arg);
+    void *arg;
+};
+
+struct sim_invariant {
+    struct vigil__link link;
+    const char *name;
+    bool (*holds)(void *arg);
+    void *arg;
+};
+
+struct sim_oracle { /* how often each was looked at */
+    struct vigil__link link;
+    const char *name;
+    uint64_t count;
+};
+
+struct vigil_sim {
+    vigil_sim_options options;
+    vigil_allocator memory; /* of the world itself */
+    uint64_t random;
+    uint64_t hash;
+    struct sim_choice *choices;
+    uint32_t *values; /* as vigil_sim_choices() gives them out */
+    size_t choice_count, choice_room;
+
+    vigil_ns now;
+    struct vigil__heap heap;
+    struct sim_event **events; /* by id */
+    uint32_t event_room;
+    uint32_t event_free; /* no number below it is free */
+    struct vigil__link laters;
+
+    struct vigil__link hosts, links, turners;
+    struct vigil__link files, listeners; /* all of them are in one of the two */
+    uint64_t next_identity;
+
+    bool faults;
+    uint16_t rate[VIGIL_SIM_FAULT_COUNT]; /* in a thousand; 0: off */
+    uint64_t hits[VIGIL_SIM_FAULT_COUNT];
+    uint64_t planned_hits;
+    uint32_t credits; /* injected failures that may have cost a connection, not yet claimed */
+
+    uint64_t progress; /* counts what moved: bytes, connections, time */
+    uint64_t connections, turns;
+    uint64_t spun_at;    /* progress when turns began to be counted: */
+    uint32_t idle_turns; /* since then */
+    uint32_t idle_calls; /* and of these, with callbacks */
+
+    struct vigil__link invariants, oracles;
+    struct vigil__link freed; /* poisoned blocks, oldest first */
+    size_t freed_bytes;
+    char failure[SIM_FAILURE_MAX];
+    const char *failed_oracle;
+};
+
+static inline struct sim_host *sim_host_of(const void *table)
+{
+    return (struct sim_host *)(uintptr_t)table;
+}
+
+/* ---- choice.c ---- */
+
+int sim_choices_init(vigil_sim *sim);
+void sim_choices_clear(vigil_sim *sim);
+void sim_note(vigil_sim *sim, uint64_t what); /* into the hash */
+
+/* ---- fault.c ---- */
+
+void sim_faults_init(vigil_sim *sim);
+/* Whether that fault is to happen here and now.  `host` NULL: in the network. */
+bool sim_fault(vigil_sim *sim, struct sim_host *host, vigil_sim_fault fault);
+/* Counts a call.  0, or the status with which it was planned to fail. */
+int sim_call(struct sim_host *host, vigil_sim_call call);
+/* 0, or a status of the machine's shortage: of descriptors, buffers, memory. */
+int sim_short_of_fds(struct sim_host *host);
+int sim_short_of_buffers(struct sim_host *host);
+bool sim_short_of_memory(struct sim_host *host);
+/* A failure was injected: some connection of the host may suffer from it. */
+void sim_hurt(struct sim_host *host);
+
+/* ---- world.c ---- */
+
+/* Sets (or moves) when the event happens.  False: no memory. */
+bool sim_event_at(vigil_sim *sim, struct sim_event *event, vigil_ns at);
+void sim_event_cancel(vigil_sim *sim, struct sim_event *event);
+void sim_story(vigil_sim *sim, const struct sim_host *host, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void sim_story_file(const struct sim_file *file, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Something moved: whoever waits looks again. */
+static inline void sim_moved(vigil_sim *sim)
+{
+    sim->progress++;
+}
+/* One step of the world: some loop but `self` turns, or time passes to what comes next, at most to
+ * `deadline`.  False: nothing is left that could happen. */
+bool sim_step(vigil_sim *sim, const struct sim_turner *self, vigil_ns deadline);
+/* Takes a loop in: `turner` is filled but for its link. */
+void sim_turner_add(struct sim_turner *turner);
+void sim_turner_remove(struct sim_turner *turner);
+bool sim_turner_dead(const struct sim_turner *turner);
+
+/* ---- hosts.c ---- */
+
+struct sim_host *sim_host_find(vigil_sim *sim, const vigil_addr *addr);
+void sim_hosts_clear(vigil_sim *sim);
+/* What lies between two; never NULL. */
+const struct sim_link *sim_link_find(vigil_sim *sim, const struct sim_host *a,
+                                     const struct sim_host *b);
+int sim_fd_new(struct sim_host *host, struct sim_file *file, vigil_fd *out);
+struct sim_file *sim_fd_file(const struct sim_host *host, vigil_fd fd);
+int sim_fd_close(struct sim_host *host, vigil_fd fd);
+
+/* ---- file.c ---- */
+
+struct sim_file *sim_file_new(struct sim_host *host, enum sim_kind kind);
+void sim_file_close(struct sim_file *file);
+void sim_files_clear(vigil_sim *sim);
+/* The peer is connected at once, as by socketpair(2). */
+void sim_join(struct sim_file *a, struct sim_file *b);
+int sim_read(struct sim_file *file, void *p, size_t n);
+int sim_writev(struct sim_file *file, const vigil_iov *iov, size_t count);
+int sim_shutdown(struct sim_file *file);
+/* What is true of it, as poll(2) would say. */
+unsigned sim_ready(const struct sim_file *file);
+/* It is over, for the reason `error` if that is not 0. */
+void sim_break(struct sim_file *file, int error);
+
+/* ---- stream.c ---- */
+
+void sim_stream_init(struct sim_stream *in);
+/* How much may be written to it now. */
+size_t sim_stream_room(const struct sim_stream *in);
+/* Puts bytes on their way to `to`; there is room for them.  False: no memory. */
+bool sim_stream_send(struct sim_file *to, const void *p, size_t n);
+size_t sim_stream_take(struct sim_stream *in, void *p, size_t n);
+/* Behind what is under way to `to`: the end, or a reset.  Without memory it is there at once. */
+void sim_stream_end(struct sim_file *to, bool reset);
+void sim_stream_clear(vigil_sim *sim, struct sim_stream *in);
+/* What may pass between the hosts again goes on. */
+void sim_healed(vigil_sim *sim);
+/* Both ends are cut off from each other, and hear nothing of it. */
+void sim_vanish(struct sim_file *file);
+
+/* ---- connect.c ---- */
+
+/* As the host table's connect. */
+int sim_connect(struct sim_file *file, const vigil_addr *to);
+int sim_bind(struct sim_file *file, const vigil_addr *addr);
+int sim_listen(struct sim_file *file, int backlog);
+/* As the host table's accept. */
+int sim_accept(struct sim_file *listener, vigil_fd *out);
+/* Those who wait at a listener that closes are reset. */
+void sim_listener_close(struct sim_file *listener);
+struct sim_name *sim_name_find(struct sim_host *host, const char *path, size_t len);
+
+/* ---- host_table.c ---- */
+
+void sim_host_table_fill(struct sim_host *host);
+
+/* ---- memory.c ---- */
+
+void *sim_resize(void *ctx, void *old, size_t old_size, size_t new_size);
+/* Looks at what was freed, and forgets it.  False: something was written to. */
+bool sim_memory_check(vigil_sim *sim);
+void sim_memory_clear(vigil_sim *sim);
+
+/* ---- backend.c, complete.c ---- */
+
+extern const struct vigil__backend sim_backend_ready;
+extern const struct vigil__backend sim_backend_complete;
+
+struct sim_entry { /* what is registered, by descriptor */
+    uint64_t key;
+    uint64_t told; /* the activity that an edge has told */
+    uint32_t want; /* 0: nothing */
+    bool fired;    /* a one-shot that has */
+};
+
+/* An operation that the system performs. */
+struct sim_op {
+    struct vigil__link link;
+    struct vigil__op *op;
+    bool cancelled;
+};
+
+enum { SIM_BUFS_MAX = 16, SIM_BUF_SIZE = 4096 };
+
+struct sim_backend {
+    struct sim_turner turner;
+    struct sim_host *host;
+    const vigil_allocator *allocator;
+    struct vigil__pool *pool;
+    bool woken;
+    struct sim_entry *entries;
+    uint32_t room;
+    uint32_t from; /* where the search for ready ones begins */
+    struct vigil__link ops;
+    uint32_t buf_count;
+    struct vigil__buf *bufs[SIM_BUFS_MAX];
+};
+
+/* Performs operations; answers how many records that gives. */
+int sim_ops_records(struct sim_backend *backend, struct vigil__record *records, int cap);
+/* Whether one of them would end or go on now. */
+bool sim_ops_ready(const struct sim_backend *backend);
+int sim_ops_open(struct sim_backend *backend);
+void sim_ops_close(struct sim_backend *backend);
+int sim_ops_submit(void *self, struct vigil__op *op);
+void sim_ops_cancel(void *self, struct vigil__op *op);
+int sim_ops_close_fd(void *self, vigil_fd fd);
+void sim_ops_give(void *self, struct vigil__buf *buf);
+
+/* ---- oracle.c ---- */
+
+void sim_fail(vigil_sim *sim, const char *oracle, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void sim_oracles_clear(vigil_sim *sim);
+void sim_oracle_count(vigil_sim *sim, const char *name);
+void sim_invariants_check(vigil_sim *sim);
+
+#endif
