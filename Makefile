@@ -54,7 +54,7 @@ say = @$(if $(V),:,echo '  $1  $@')
 
 all: $(LIBS) $(B)/vigil $(EXAMPLES)  ## build the command, the libraries and the examples
 
-everything: all $(TESTS) $(HELPERS) $(BENCHES)  ## all, and the tests' and benchmarks' programs
+everything: all $(TESTS) $(HELPERS) $(BENCHES) $(B)/tests/sim/sim  ## all, and the tests' and benchmarks' programs
 
 $(B)/libvigil.a: $(LIB_OBJ)
 	$(call say,AR)
@@ -118,12 +118,19 @@ $(B)/bench/%: bench/%.c $(B)/libvigil.a
 $(B)/tests/battery/%: tests/battery/%.c $(B)/libvigil.a
 	$(call program,$(PUBLIC_FLAGS))
 
-$(B)/tests/%: tests/%.c $(B)/libvigil.a
+$(B)/tests/%: SIM = $(B)/libvigil_sim.a
+$(B)/tests/%: tests/%.c $(B)/libvigil_sim.a $(B)/libvigil.a
 	$(call program,$(TEST_FLAGS))
+
+$(B)/tests/sim/sim: $(wildcard tests/sim/*.[ch]) $(B)/libvigil_sim.a $(B)/libvigil.a $(B)/flags
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(TEST_FLAGS) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(STATIC) -o $@ $(filter %.c,$^) \
+	    $(B)/libvigil_sim.a $(B)/libvigil.a
 
 # vigil_select as it is where select(2) has no sets of any size: its own copy of one_call.c.
 $(B)/tests/conform/select_call_by_poll: tests/conform/select_call.c src/poller/one_call.c \
-        $(B)/libvigil.a
+        $(B)/libvigil_sim.a $(B)/libvigil.a
 	$(call program,$(TEST_FLAGS) -DVIGIL_SELECT_BY_POLL src/poller/one_call.c)
 
 # Holds the compiler and its flags; written only when they are not those of the last build.
@@ -198,6 +205,9 @@ SEEDS = 500# random programs per backend
 
 test-seeds: $(addprefix $(B)/tests/conform/,differential order)  ## many random programs
 	@VIGIL_SEEDS=$(SEEDS) $(TAP) --limit 3600 $^
+
+sim: $(B)/tests/sim/sim  ## simulated worlds, SEEDS=N of them
+	@$(B)/tests/sim/sim --strict --seeds $(SEEDS)
 
 test-tutorial: all  ## the tutorial's five programs against the Python ones
 	@$(TAP) 'tests/tutorial/run.py $(B)/examples'

@@ -368,6 +368,14 @@ void vigil__listeners_fd_closed(vigil_loop *loop)
     }
 }
 
+/* Closes a newcomer that is not served: with a reset, or it would take the end for an answer. */
+static void turn_away(vigil_loop *loop, vigil_fd fd)
+{
+    (void)loop->host->option(loop->host->self, fd, VIGIL__SO_RESET,
+                             1);                   /* else it is closed politely */
+    (void)loop->host->close(loop->host->self, fd); /* it is gone whatever the answer: close(2) */
+}
+
 /* Closes a newcomer with the spare descriptor's help.  False: there is nobody, or no spare.  (The
  * kernel tells that descriptors are out before anybody has come, and the listener may block.) */
 static bool listener_shed(vigil_loop *loop, struct vigil__listener *l, vigil_fd listening)
@@ -380,7 +388,7 @@ static bool listener_shed(vigil_loop *loop, struct vigil__listener *l, vigil_fd 
     vigil_fd fd = VIGIL_FD_NONE;
     bool shed = host->accept(host->self, listening, &fd) == 0;
     if (shed) {
-        (void)host->close(host->self, fd); /* likewise */
+        turn_away(loop, fd);
         vigil__count(&loop->stats.accept_shed, 1);
     }
     listener_spare(loop, l);
@@ -390,9 +398,8 @@ static bool listener_shed(vigil_loop *loop, struct vigil__listener *l, vigil_fd 
 static void listener_refuse(vigil_loop *loop, struct vigil__conn *c, vigil_fd fd)
 {
     vigil__conn_undo(loop, c);
-    (void)loop->host->option(loop->host->self, fd, VIGIL__SO_RESET,
-                             1); /* else it is closed politely */
-    vigil__fd_close(loop, fd);
+    turn_away(loop, fd);
+    vigil__conns(loop)->fd_closed = true;
 }
 
 static void listener_accepted(vigil_loop *loop, struct vigil__listener *l, vigil_fd fd)
@@ -406,7 +413,7 @@ static void listener_accepted(vigil_loop *loop, struct vigil__listener *l, vigil
             vigil__conn_undo(loop, c);
     }
     if (status != 0) {
-        vigil__fd_close(loop, fd);
+        turn_away(loop, fd);
         listener_rest(loop, l);
         return;
     }
@@ -431,8 +438,10 @@ static void listener_accepted(vigil_loop *loop, struct vigil__listener *l, vigil
 /* What an accept still brought when the listener had ended; the rest waits in the backlog. */
 static void listener_late(vigil_loop *loop, struct vigil__listener *l, int res)
 {
-    if (res >= 0)
-        vigil__fd_close(loop, (vigil_fd)res);
+    if (res >= 0) {
+        turn_away(loop, (vigil_fd)res);
+        vigil__conns(loop)->fd_closed = true;
+    }
     if (l->closing)
         vigil__listener_end(loop, l);
 }

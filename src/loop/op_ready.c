@@ -175,6 +175,17 @@ bool vigil__accept_goes_on(int status)
     }
 }
 
+/* What has become of a connect that is told to be over.  A wait may have told so without a reason;
+ * then there is no error, and no peer either. */
+static int connect_result(const vigil_host *host, vigil_fd fd)
+{
+    vigil_addr peer;
+    int err = host->socket_error(host->self, fd);
+    if (err == 0 && host->peer(host->self, fd, &peer) == VIGIL_ENOTCONN)
+        return VIGIL__EAGAIN;
+    return err;
+}
+
 static int op_attempt(vigil_loop *loop, struct vigil__op *op, bool ready)
 {
     const vigil_host *host = loop->host;
@@ -185,8 +196,7 @@ static int op_attempt(vigil_loop *loop, struct vigil__op *op, bool ready)
         return status < 0 ? status : (int)fd;
     }
     case VIGIL__OP_CONNECT:
-        return ready ? host->socket_error(host->self, op->fd)
-                     : host->connect(host->self, op->fd, op->u.addr);
+        return ready ? connect_result(host, op->fd) : host->connect(host->self, op->fd, op->u.addr);
     case VIGIL__OP_SEND:
         return host->sendv(host->self, op->fd, op->u.io.iov, op->u.io.count);
     default:

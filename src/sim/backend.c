@@ -241,14 +241,21 @@ static int collect_spurious(struct sim_backend *backend, struct vigil__record *r
     return 1;
 }
 
-/* Neighbours change places, but those of one operation stay in order. */
+/* What a system does to one connection it tells in order. */
+static bool is_of_one(const struct vigil__record *a, const struct vigil__record *b)
+{
+    return a->key == b->key || (vigil__key_class(a->key) == vigil__key_class(b->key) &&
+                                vigil__key_slot(a->key) == vigil__key_slot(b->key));
+}
+
+/* Neighbours change places. */
 static void reorder(struct sim_backend *backend, struct vigil__record *records, int n)
 {
     vigil_sim *sim = backend->host->sim;
     if (n < 2 || !sim_fault(sim, backend->host, VIGIL_SIM_REORDER))
         return;
     for (int i = 0; i + 1 < n; i++) {
-        if (records[i].key == records[i + 1].key || vigil_sim_choose(sim, "swap", 2) == 0)
+        if (is_of_one(&records[i], &records[i + 1]) || vigil_sim_choose(sim, "swap", 2) == 0)
             continue;
         struct vigil__record record = records[i];
         records[i] = records[i + 1];

@@ -10,18 +10,26 @@ enum {
     MEMORY_SHARE = 8, /* buffers are at most that part of the loop's memory */
 };
 
+/* Few and large, or small ones that run out. */
+static const struct {
+    uint32_t size, count;
+} measures[] = { { 16384, 4 }, { 4096, 8 }, { 256, 2 } };
+
 int sim_ops_open(struct sim_backend *backend)
 {
-    size_t count = backend->pool->limit / MEMORY_SHARE / SIM_BUF_SIZE;
-    for (size_t i = 0; i < vigil__min(count, SIM_BUFS_MAX); i++) {
-        struct vigil__buf *buf = vigil__alloc(backend->allocator, sizeof(*buf) + SIM_BUF_SIZE);
+    vigil_sim *sim = backend->host->sim;
+    uint32_t measure = vigil_sim_choose(sim, "buffers", VIGIL_COUNT(measures));
+    size_t most = backend->pool->limit / MEMORY_SHARE / measures[measure].size;
+    backend->buf_size = measures[measure].size;
+    for (size_t i = 0; i < vigil__min(measures[measure].count, vigil__max(most, 1)); i++) {
+        struct vigil__buf *buf = vigil__alloc(backend->allocator, sizeof(*buf) + backend->buf_size);
         if (buf == NULL) {
             sim_ops_close(backend);
             return VIGIL_ENOMEM;
         }
         *buf = (struct vigil__buf){ .size_class = VIGIL__BUF_LENT,
                                     .lender_id = (uint16_t)i,
-                                    .cap = SIM_BUF_SIZE };
+                                    .cap = backend->buf_size };
         backend->bufs[i] = buf;
         backend->buf_count++;
     }

@@ -199,7 +199,8 @@ int sim_accept(struct sim_file *listener, vigil_fd *out)
     struct sim_file *file = newcomer_take(listener);
     sim_moved(host->sim);
     if (sim_fault(host->sim, NULL, VIGIL_SIM_ABORTED)) {
-        file->hurt = file->reset_on_close = true;
+        file->reset_on_close = true;
+        sim_hurt_file(file);
         if (file->peer != NULL)
             file->peer->hurt = true;
         sim_file_close(file);
@@ -278,7 +279,7 @@ static vigil_ns connect_faults(struct sim_file *file)
     vigil_sim *sim = file->sim;
     if (!sim_fault(sim, NULL, VIGIL_SIM_DELAYED))
         return 0;
-    file->hurt = true;
+    sim_hurt_file(file);
     return VIGIL_MS(1 + vigil_sim_choose(sim, "connect ms", DELAY_MAX_MS));
 }
 
@@ -291,11 +292,11 @@ static int connect_begin(struct sim_file *file)
         return await(file, nobody_there, unreachable_after);
     vigil_ns way = one_way(file, to);
     if (sim_fault(sim, NULL, VIGIL_SIM_REFUSED)) {
-        file->hurt = true;
+        sim_hurt_file(file);
         return await(file, syn_refused, 2 * way);
     }
     if (sim_fault(sim, NULL, VIGIL_SIM_BLACK_HOLE)) {
-        file->hurt = true;
+        sim_hurt_file(file);
         file->syn_tries = SYN_TRIES_MAX;
         return await(file, nobody_there, VIGIL_S(127));
     }

@@ -98,6 +98,13 @@ void sim_hurt(struct sim_host *host)
     host->sim->credits++;
 }
 
+/* A connect that fails closes its descriptor before anybody asks: hence the credit. */
+void sim_hurt_file(struct sim_file *file)
+{
+    file->hurt = true;
+    file->sim->credits++;
+}
+
 int sim_short_of_fds(struct sim_host *host)
 {
     if (!sticky_fault(host, VIGIL_SIM_EMFILE) && !sticky_fault(host, VIGIL_SIM_ENFILE))

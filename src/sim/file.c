@@ -57,6 +57,7 @@ static int take_error(struct sim_file *file)
 {
     int error = file->error;
     file->error = 0;
+    sim_story_file(file, "is told: %s", vigil_strerror(error));
     return error;
 }
 
@@ -98,7 +99,10 @@ int sim_read(struct sim_file *file, void *p, size_t n)
     if (there == 0) {
         if (file->error != 0)
             return take_error(file);
-        return file->state == SIM_BROKEN || file->in.fin_arrived ? 0 : VIGIL__EAGAIN;
+        if (file->state != SIM_BROKEN && !file->in.fin_arrived)
+            return VIGIL__EAGAIN;
+        sim_story_file(file, "receives the end");
+        return 0;
     }
     if (would_block(file))
         return VIGIL__EAGAIN;
@@ -107,6 +111,7 @@ int sim_read(struct sim_file *file, void *p, size_t n)
     n = sim_stream_take(&file->in, p, n);
     if (was_full && file->peer != NULL)
         file->peer->activity++;
+    file->host->bytes_in += n;
     sim_note(file->sim, n);
     sim_moved(file->sim);
     sim_story_file(file, "receives %zu bytes", n);
@@ -174,6 +179,7 @@ int sim_writev(struct sim_file *file, const vigil_iov *iov, size_t count)
     n = cut_short(file, VIGIL_SIM_SHORT_WRITE, vigil__min(n, room));
     int sent = send_pieces(file, iov, count, n);
     if (sent > 0) {
+        file->host->bytes_out += (uint64_t)sent;
         sim_story_file(file, "sends %d bytes", sent);
         network_faults(file);
         if (file->vanished && file->event.id == 0) {

@@ -83,6 +83,7 @@ static int host_socket_error(void *self, vigil_fd fd)
         return err;
     err = file->error;
     file->error = 0;
+    sim_story_file(file, "is asked for its error: %s", vigil_strerror(err));
     return err;
 }
 

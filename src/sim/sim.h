@@ -72,8 +72,10 @@ struct sim_file {
     bool hurt;               /* a fault was injected into it */
     bool shut;               /* no more writing */
     bool reset_on_close, reuse_port, v6_only;
-    int error;         /* pending, as SO_ERROR */
-    uint64_t activity; /* counts what may have made it ready: for edges */
+    int error;            /* pending, as SO_ERROR */
+    uint64_t activity;    /* counts what may have made it ready: for edges */
+    uint64_t seen_read;   /* how much was read when it was last looked at, and */
+    uint32_t passed_over; /* turns since in which it was ready and nobody read */
     struct sim_file *peer;
     struct sim_stream in;
     vigil_addr local, remote;
@@ -114,6 +116,7 @@ struct sim_host {
     size_t memory, memory_limit;
     struct vigil__link blocks; /* in use */
     vigil_ns sticky_until[VIGIL_SIM_FAULT_COUNT];
+    uint64_t bytes_in, bytes_out; /* of all its sockets */
     uint64_t calls[VIGIL_SIM_CALL_COUNT];
     struct sim_planned planned[VIGIL_SIM_CALL_COUNT];
     bool hurt; /* out of memory or descriptors once */
@@ -234,6 +237,8 @@ int sim_short_of_buffers(struct sim_host *host);
 bool sim_short_of_memory(struct sim_host *host);
 /* A failure was injected: some connection of the host may suffer from it. */
 void sim_hurt(struct sim_host *host);
+/* The same of a connection that is being made. */
+void sim_hurt_file(struct sim_file *file);
 
 /* ---- world.c ---- */
 
@@ -341,7 +346,7 @@ struct sim_op {
     bool cancelled;
 };
 
-enum { SIM_BUFS_MAX = 16, SIM_BUF_SIZE = 4096 };
+enum { SIM_BUFS_MAX = 8 };
 
 struct sim_backend {
     struct sim_turner turner;
@@ -353,7 +358,7 @@ struct sim_backend {
     uint32_t room;
     uint32_t from; /* where the search for ready ones begins */
     struct vigil__link ops;
-    uint32_t buf_count;
+    uint32_t buf_count, buf_size;
     struct vigil__buf *bufs[SIM_BUFS_MAX];
 };
 
@@ -367,6 +372,13 @@ int sim_ops_submit(void *self, struct vigil__op *op);
 void sim_ops_cancel(void *self, struct vigil__op *op);
 int sim_ops_close_fd(void *self, vigil_fd fd);
 void sim_ops_give(void *self, struct vigil__buf *buf);
+
+/* ---- library.c ---- */
+
+/* Time is about to pass: no loop waits for what is there already. */
+void sim_check_blocked(vigil_sim *sim);
+/* Behind a turn: whoever is ready has been served, or soon is. */
+void sim_check_fair(struct sim_turner *turner);
 
 /* ---- oracle.c ---- */
 

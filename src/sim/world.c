@@ -199,7 +199,7 @@ static vigil_ns turner_due(vigil_sim *sim, struct sim_turner *turner)
 }
 
 /* What does not move and takes no time must come to an end. */
-static void check_spin(vigil_sim *sim, const struct sim_turner *turner, int callbacks)
+static void check_spin(vigil_sim *sim, const struct sim_host *host, int callbacks)
 {
     if (sim->progress != sim->spun_at) {
         sim->spun_at = sim->progress;
@@ -211,7 +211,7 @@ static void check_spin(vigil_sim *sim, const struct sim_turner *turner, int call
         sim->idle_turns++;
     if (sim->idle_turns > SIM_SPIN_MAX || sim->idle_calls > SIM_SPIN_CALLS_MAX) {
         char where[VIGIL_ADDR_TEXT_MAX];
-        vigil_addr_format(&turner->host->address, where, sizeof(where));
+        vigil_addr_format(&host->address, where, sizeof(where));
         sim_fail(sim, "no spinning", "a loop of %s turns and turns, and nothing moves", where);
     }
     sim_oracle_count(sim, "no spinning");
@@ -228,10 +228,12 @@ static bool turn_one(vigil_sim *sim, const struct sim_turner *self)
         vigil__list_remove(at);
         vigil__list_append(&sim->turners, at); /* it may be gone behind the turn */
         turner->late_asked = false;
-        struct sim_turner copy = *turner;
         sim->turns++;
+        const struct sim_host *host = turner->host;
         int callbacks = vigil_loop_turn(turner->loop, VIGIL_NOWAIT);
-        check_spin(sim, &copy, callbacks);
+        check_spin(sim, host, callbacks);
+        if (sim->turners.prev == at) /* its loop was not closed in there */
+            sim_check_fair(turner);
         return true;
     }
     return false;
@@ -257,6 +259,7 @@ bool sim_step(vigil_sim *sim, const struct sim_turner *self, vigil_ns deadline)
         next = next < deadline ? next : deadline;
         if (next == VIGIL_FOREVER)
             return false;
+        sim_check_blocked(sim);
         advance(sim, next);
     }
     sim_invariants_check(sim);
@@ -270,6 +273,7 @@ int vigil_sim_run_while(vigil_sim *sim, bool (*goes_on)(void *arg), void *arg, v
             return 0;
         if (!turn_one(sim, NULL)) {
             vigil_ns next = next_time(sim, NULL);
+            sim_check_blocked(sim);
             if (next == VIGIL_FOREVER)
                 return 1;
             advance(sim, next < until_ns ? next : until_ns);
