@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * half_close.c -- scenario: the server keeps everything until the client has ended, and only then
+ * answers, in pieces.
+ */
+#include "sim/rig.h"
+
+enum { HELD_MAX = 4000 };
+
+static size_t keeps(vigil_loop *loop, vigil_conn conn, void *ctx, const void *p, size_t n)
+{
+    (void)loop;
+    (void)conn;
+    (void)ctx;
+    (void)p;
+    (void)n;
+    return 0; /* it wants more, until there is no more */
+}
+
+static void answers(vigil_loop *loop, vigil_conn conn, void *ctx)
+{
+    struct served *served = ctx;
+    const void *p;
+    size_t n;
+    if (vigil_conn_held(loop, conn, &p, &n) == 0) {
+        int err = vigil_send_all(loop, conn, p, n);
+        if (err != 0) { /* a part would look like the whole */
+            vigil_sim_always(served->rig->sim, "a send fails for a reason",
+                             err == VIGIL_ENOMEM || err == VIGIL_EFULL || err == VIGIL_ECLOSED,
+                             "%s", vigil_err_name(err));
+            sim_hurt(sim_host_of(served->rig->server_host));
+            (void)vigil_abort(loop, conn); /* it lives */
+            return;
+        }
+    }
+    (void)vigil_finish(loop, conn); /* it lives */
+}
+
+static const vigil_conn_ops ops = { served_open, keeps, answers, NULL, served_close };
+
+void scenario_half_close(vigil_sim *sim)
+{
+    struct rig rig;
+    if (rig_open(&rig, sim) && rig_listen(&rig, &ops, NULL)) {
+        uint32_t count = 3 + vigil_sim_choose(sim, "clients", 6);
+        for (uint32_t i = 0; i < count; i++)
+            rig_client(&rig, HELD_MAX, VIGIL_MS(20));
+        rig_run(&rig, VIGIL_S(3));
+    }
+    rig_close(&rig);
+}

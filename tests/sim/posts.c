@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * posts.c -- scenario: calls posted from outside, and signals, while the loop works: each post runs
+ * once and in order, and those that are left are cancelled.
+ */
+#include "sim/rig.h"
+
+enum { POSTS = 60 };
+
+struct posted {
+    struct world *world;
+    uint32_t number;
+    bool accepted, ran;
+};
+
+struct world {
+    vigil_sim *sim;
+    const vigil_host *host;
+    vigil_loop *loop;
+    vigil_remote *remote;
+    struct posted posts[POSTS];
+    uint32_t made, next;
+    uint32_t signals, signals_seen;
+    bool closing;
+};
+
+static void runs(vigil_loop *loop, void *arg, int status)
+{
+    struct posted *p = arg;
+    struct world *w = p->world;
+    (void)loop;
+    vigil_sim_always(w->sim, "a post runs once", p->accepted && !p->ran, "post %u", p->number);
+    vigil_sim_always(w->sim, "posts run in order", p->number >= w->next, "post %u behind %u",
+                     p->number, w->next);
+    vigil_sim_always(w->sim, "posts are cancelled by a close alone",
+                     (status == VIGIL_ECANCELED) == w->closing, "%s", vigil_err_name(status));
+    p->ran = true;
+    w->next = p->number + 1;
+}
+
+static void on_signal(vigil_loop *loop, int signo, void *arg)
+{
+    struct world *w = arg;
+    (void)loop;
+    (void)signo;
+    w->signals_seen++;
+}
+
+static void post_one(void *arg)
+{
+    struct world *w = arg;
+    struct posted *p = &w->posts[w->made];
+    *p = (struct posted){ .world = w, .number = w->made++, .accepted = true };
+    int err = vigil_post(w->remote, runs, p);
+    p->accepted = err == 0;
+    vigil_sim_always(w->sim, "a post is taken", err == 0, "%s", vigil_err_name(err));
+    if (vigil_sim_choose(w->sim, "signal", 4) == 3) {
+        w->signals++;
+        vigil_sim_signal(w->sim, w->host, 10);
+    }
+    if (w->made < POSTS)
+        (void)vigil_sim_after(w->sim, VIGIL_US(vigil_sim_choose(w->sim, "post us", 1000)), post_one,
+                              w);
+}
+
+static bool all_ran(void *arg)
+{
+    const struct world *w = arg;
+    for (uint32_t i = 0; i < w->made; i++)
+        if (!w->posts[i].ran)
+            return false;
+    return w->made == POSTS && (w->signals == 0 || w->signals_seen > 0);
+}
+
+static bool world_open(struct world *w, vigil_sim *sim)
+{
+    *w = (struct world){ .sim = sim, .host = vigil_sim_host(sim, "10.0.0.1", NULL) };
+    const vigil_loop_options options = { .host = w->host, .keep_running = true };
+    return vigil_loop_open(&w->loop, &options) == 0 &&
+           vigil_on_signal(w->loop, 10, on_signal, w, NULL) == 0 &&
+           vigil_remote_open(w->loop, &w->remote) == 0;
+}
+
+void scenario_posts(vigil_sim *sim)
+{
+    struct world w;
+    if (world_open(&w, sim) && vigil_sim_after(sim, 0, post_one, &w) == 0) {
+        bool early = vigil_sim_choose(sim, "close early", 4) == 3;
+        if (early)
+            vigil_sim_run(sim, vigil_sim_now(sim) + VIGIL_MS(2));
+        else
+            vigil_sim_eventually(sim, "every post runs", all_ran, &w, VIGIL_S(10));
+    }
+    w.closing = true;
+    vigil_loop_close(w.loop);
+    for (uint32_t i = 0; i < w.made; i++)
+        vigil_sim_always(sim, "no post is lost", w.posts[i].ran, "post %u", i);
+    w.made = POSTS; /* what is still to come posts nothing */
+    vigil_remote_drop(w.remote);
+    vigil_sim_check_balance(sim);
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * rig.h -- what the simulated tests share: a server on one host, clients on another, and what must
+ * hold of them whatever happens.
+ *
+ * A client sends a pattern in pieces, ends, and counts what comes back.  Its end must be explained:
+ * a clean one by all bytes, any other by a fault that was injected, or by what the scenario
+ * declared.  Zero choices give the plain run: one piece after the other, no pauses.
+ */
+#ifndef SIM_RIG_H
+#define SIM_RIG_H
+
+#include "sim/sim.h"
+
+enum { CLIENTS_MAX = 24, SERVED_MAX = 64, CLIENT_BYTES_MAX = 24000 };
+
+struct rig;
+
+struct client {
+    struct rig *rig;
+    uint32_t number;
+    vigil_conn conn;
+    vigil_timer timer;
+    uint32_t total, sent, got;
+    bool slow;  /* pauses now and then */
+    bool never; /* does not read, and gives up at last */
+    bool rude;  /* aborts when half has come */
+    bool started, opened, ended, eof, closed;
+    bool excused;  /* a fault was injected into its connection */
+    bool declared; /* the scenario says that it may end badly, or */
+    bool crowded;  /* that it may not get in, or */
+    bool far;      /* that another's end may end it, or */
+    bool drained;  /* that the server may end first, behind so many bytes: */
+    uint32_t owed;
+    int why;
+};
+
+/* A connection of the server's. */
+struct served {
+    struct rig *rig;
+    bool used, closed;
+    vigil_conn conn, other; /* other: of a proxy */
+};
+
+struct rig {
+    vigil_sim *sim;
+    const vigil_host *server_host, *client_host;
+    vigil_loop *server, *client_loop;
+    vigil_listener listener;
+    vigil_limits limits;
+    const vigil_conn_ops *server_ops;
+    struct client clients[CLIENTS_MAX];
+    uint32_t client_count;
+    struct served served[SERVED_MAX];
+    uint32_t opened, closed; /* connections of the server's */
+    vigil_conn stale;        /* one that has closed */
+    bool failed_to_start;    /* a fault kept the server from listening */
+    size_t memory_limit;
+};
+
+/* Hosts, the link between them and both loops, by choice.  False: a fault was in the way. */
+bool rig_open(struct rig *rig, vigil_sim *sim);
+/* The server listens at 10.0.0.1:7 with these.  False: a fault was in the way. */
+bool rig_listen(struct rig *rig, const vigil_conn_ops *ops, const vigil_listen_options *options);
+/* A client that begins in up to `within_ns`. */
+struct client *rig_client(struct rig *rig, uint32_t bytes_max, vigil_ns within_ns);
+/* Runs for a while, then without faults until all clients have ended, and one more is served. */
+void rig_run(struct rig *rig, vigil_ns for_ns);
+/* Closes both loops, and looks whether everything was given back. */
+void rig_close(struct rig *rig);
+
+bool rig_clients_closed(void *rig);
+
+/* The server's connections: ctx is a struct served. */
+struct served *rig_serve(struct rig *rig, vigil_conn conn);
+void served_open(vigil_loop *loop, vigil_conn conn, void *ctx);
+size_t served_echo(vigil_loop *loop, vigil_conn conn, void *ctx, const void *p, size_t n);
+void served_eof(vigil_loop *loop, vigil_conn conn, void *ctx);
+void served_close(vigil_loop *loop, vigil_conn conn, void *ctx, int why);
+extern const vigil_conn_ops echo_ops;
+
+/* ---- the scenarios, one per file ---- */
+
+void scenario_echo(vigil_sim *sim);
+void scenario_proxy(vigil_sim *sim);
+void scenario_crowd(vigil_sim *sim);
+void scenario_slow(vigil_sim *sim);
+void scenario_half_close(vigil_sim *sim);
+void scenario_drain(vigil_sim *sim);
+void scenario_storm(vigil_sim *sim);
+void scenario_timers(vigil_sim *sim);
+void scenario_posts(vigil_sim *sim);
+void scenario_twins(vigil_sim *sim);
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * storm.c -- scenario: many connections at once at a server with few descriptors; some are gone
+ * before they are served.
+ */
+#include "sim/rig.h"
+
+void scenario_storm(vigil_sim *sim)
+{
+    struct rig rig;
+    const vigil_listen_options options = { .backlog = 4 };
+    if (rig_open(&rig, sim) && rig_listen(&rig, &echo_ops, &options)) {
+        sim_host_of(rig.server_host)->fd_limit = 4 + vigil_sim_choose(sim, "descriptors", 6);
+        for (uint32_t i = 0; i < CLIENTS_MAX - 1; i++) {
+            struct client *c = rig_client(&rig, 300, 1);
+            c->rude = vigil_sim_choose(sim, "rude", 4) == 3;
+            c->crowded = true; /* the system drops whom the backlog does not take */
+        }
+        rig_run(&rig, VIGIL_S(3));
+    }
+    rig_close(&rig);
+}

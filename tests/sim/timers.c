@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * timers.c -- scenario: timers that are set, moved and cancelled at random: never early, in order,
+ * and none is lost.
+ */
+#include "sim/rig.h"
+
+enum { TIMERS = 40, STEPS = 120 };
+
+struct timed {
+    struct world *world;
+    vigil_timer timer;
+    vigil_ns due;
+    uint64_t sequence;
+    bool armed;
+};
+
+struct world {
+    vigil_sim *sim;
+    vigil_loop *loop;
+    struct timed timers[TIMERS];
+    uint64_t sequence, fired_sequence;
+    vigil_ns fired_due;
+    uint32_t steps;
+};
+
+static void fires(vigil_loop *loop, void *arg)
+{
+    struct timed *t = arg;
+    struct world *w = t->world;
+    vigil_sim_always(w->sim, "timers fire once, when armed", t->armed, "a dead one fires");
+    vigil_sim_always(w->sim, "timers are never early", vigil_sim_now(w->sim) >= t->due,
+                     "%lld ns early", (long long)(t->due - vigil_sim_now(w->sim)));
+    bool in_order = t->due > w->fired_due ||
+                    (t->due == w->fired_due && t->sequence > w->fired_sequence);
+    vigil_sim_always(w->sim, "timers fire in order", in_order, "one is behind a later one");
+    vigil_sim_always(w->sim, "a fired timer is stale", vigil_cancel(loop, t->timer) == VIGIL_ESTALE,
+                     "it is not");
+    w->fired_due = t->due;
+    w->fired_sequence = t->sequence;
+    t->armed = false;
+}
+
+/* The loop's clock is not the world's while it turns: a delay counts from the call. */
+static void arm(struct world *w, struct timed *t)
+{
+    vigil_ns delay = VIGIL_US(vigil_sim_choose(w->sim, "delay us", 50000));
+    int err = t->armed ? vigil_timer_set(w->loop, t->timer, delay)
+                       : vigil_after(w->loop, delay, fires, t, &t->timer);
+    if (err != 0) {
+        vigil_sim_always(w->sim, "moving a timer never fails", !t->armed, "%s",
+                         vigil_err_name(err));
+        return;
+    }
+    t->armed = true;
+    t->due = vigil_sim_now(w->sim) + delay;
+    t->sequence = ++w->sequence;
+}
+
+static void step(void *arg)
+{
+    struct world *w = arg;
+    struct timed *t = &w->timers[vigil_sim_choose(w->sim, "which timer", TIMERS)];
+    if (t->armed && vigil_sim_choose(w->sim, "cancel", 4) == 3) {
+        vigil_sim_always(w->sim, "an armed timer can be cancelled",
+                         vigil_cancel(w->loop, t->timer) == 0, "it cannot");
+        t->armed = false;
+    } else {
+        arm(w, t);
+    }
+    if (++w->steps < STEPS)
+        (void)vigil_sim_after(w->sim, VIGIL_US(vigil_sim_choose(w->sim, "step us", 2000)), step, w);
+}
+
+static bool none_armed(void *arg)
+{
+    const struct world *w = arg;
+    for (size_t i = 0; i < TIMERS; i++)
+        if (w->timers[i].armed)
+            return false;
+    return w->steps == STEPS;
+}
+
+void scenario_timers(vigil_sim *sim)
+{
+    struct world w = { .sim = sim };
+    const vigil_host *host = vigil_sim_host(sim, "10.0.0.1", NULL);
+    for (size_t i = 0; i < TIMERS; i++)
+        w.timers[i].world = &w;
+    if (vigil_loop_open(&w.loop, &(vigil_loop_options){ .host = host }) == 0 &&
+        vigil_sim_after(sim, 0, step, &w) == 0) {
+        vigil_sim_run(sim, vigil_sim_now(sim) + VIGIL_MS(100));
+        vigil_sim_eventually(sim, "every timer fires", none_armed, &w, VIGIL_S(10));
+    }
+    vigil_loop_close(w.loop);
+    vigil_sim_check_balance(sim);
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * twins.c -- scenario: the same program on both backends, without faults: each connection sees the
+ * same, in the same order; and where nothing was left to chance, in the same pieces.
+ */
+#include "sim/rig.h"
+
+#include <string.h>
+
+enum { CONNS = 5, LOG_MAX = 400 };
+
+struct logged {
+    struct twin *twin;
+    uint32_t number;
+    uint64_t bytes_hash, pieces_hash;
+    size_t bytes, log_len;
+    char log[LOG_MAX]; /* o open, d data, e eof, w writable, c close: the order of callbacks */
+};
+
+struct twin {
+    vigil_sim *sim;
+    struct logged conns[CONNS];
+    uint32_t accepted;
+};
+
+static void note(struct logged *l, char what)
+{
+    bool again = l->log_len > 0 && l->log[l->log_len - 1] == what; /* pieces are counted apart */
+    if (!again && l->log_len + 1 < LOG_MAX)
+        l->log[l->log_len++] = what;
+}
+
+static void twin_open(vigil_loop *loop, vigil_conn conn, void *ctx)
+{
+    (void)loop;
+    (void)conn;
+    note(ctx, 'o');
+}
+
+static size_t twin_data(vigil_loop *loop, vigil_conn conn, void *ctx, const void *p, size_t n)
+{
+    struct logged *l = ctx;
+    const uint8_t *bytes = p;
+    size_t took = vigil_send(loop, conn, p, n);
+    for (size_t i = 0; i < took; i++)
+        l->bytes_hash = (l->bytes_hash ^ bytes[i]) * 0x100000001b3u;
+    l->pieces_hash = (l->pieces_hash ^ took) * 0x100000001b3u;
+    l->bytes += took;
+    note(l, 'd');
+    return took;
+}
+
+static void twin_eof(vigil_loop *loop, vigil_conn conn, void *ctx)
+{
+    note(ctx, 'e');
+    (void)vigil_finish(loop, conn); /* it lives */
+}
+
+static void twin_close(vigil_loop *loop, vigil_conn conn, void *ctx, int why)
+{
+    (void)loop;
+    (void)conn;
+    note(ctx, why == VIGIL_OK ? 'c' : 'C');
+}
+
+static const vigil_conn_ops twin_ops = { twin_open, twin_data, twin_eof, NULL, twin_close };
+
+static void *twin_ctx(vigil_loop *loop, vigil_conn conn, void *user)
+{
+    struct twin *twin = user;
+    (void)loop;
+    (void)conn;
+    return twin->accepted < CONNS ? &twin->conns[twin->accepted++] : NULL;
+}
+
+/* What the clients do is drawn from one seed, so both twins see the same. */
+struct talker {
+    vigil_sim *sim;
+    uint64_t random;
+    uint32_t total, sent;
+};
+
+static uint32_t draw(struct talker *t, uint32_t n)
+{
+    t->random = t->random * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(t->random >> 33) % n;
+}
+
+static void talk(vigil_loop *loop, vigil_conn conn, void *ctx)
+{
+    struct talker *t = ctx;
+    uint8_t piece[1500];
+    while (t->sent < t->total) {
+        size_t n = vigil__min(1 + draw(t, sizeof(piece)), t->total - t->sent);
+        for (size_t i = 0; i < n; i++)
+            piece[i] = (uint8_t)(t->sent + i * 3 + t->total);
+        size_t took = vigil_send(loop, conn, piece, n);
+        t->sent += (uint32_t)took;
+        if (took < n)
+            return;
+    }
+    (void)vigil_end(loop, conn); /* it lives */
+}
+
+static const vigil_conn_ops talker_ops = { .open = talk, .writable = talk };
+
+static void run_twin(struct twin *twin, const char *backend, uint64_t seed, vigil_ns spread)
+{
+    vigil_loop *server = NULL, *clients = NULL;
+    struct talker talkers[CONNS];
+    vigil_sim *sim = twin->sim;
+    const vigil_host *a = vigil_sim_host(sim, "10.0.0.1", NULL);
+    const vigil_host *b = vigil_sim_host(sim, "10.0.0.2", NULL);
+    const vigil_listen_options listening = { .ops = &twin_ops, .ctx = twin_ctx, .user = twin };
+    const vigil_loop_options on = { .host = a, .backend = backend };
+    bool open = vigil_loop_open(&server, &on) == 0 &&
+                vigil_loop_open(&clients,
+                                &(vigil_loop_options){ .host = b, .backend = "sim-ready" }) == 0 &&
+                vigil_listen(server, "10.0.0.1:7", &listening, NULL) == 0;
+    vigil_sim_always(sim, "a calm world works", open, "it does not open");
+    for (uint32_t i = 0; open && i < CONNS; i++) {
+        talkers[i] = (struct talker){ .sim = sim, .random = seed + i, .total = 1 };
+        talkers[i].total += draw(&talkers[i], 9000);
+        const vigil_conn_options options = { .ops = &talker_ops, .ctx = &talkers[i] };
+        open = vigil_connect(clients, "10.0.0.1:7", &options, NULL) == 0;
+        vigil_sim_run(sim, vigil_sim_now(sim) + spread); /* they come in order */
+    }
+    vigil_sim_run(sim, vigil_sim_now(sim) + VIGIL_S(30));
+    vigil_loop_close(clients);
+    vigil_loop_close(server);
+    vigil_sim_check_balance(sim);
+}
+
+static void compare(vigil_sim *sim, const struct twin *twins)
+{
+    for (uint32_t i = 0; i < CONNS; i++) {
+        const struct logged *a = &twins[0].conns[i], *b = &twins[1].conns[i];
+        vigil_sim_always(sim, "both backends tell the same story", strcmp(a->log, b->log) == 0,
+                         "connection %u: \"%s\" and \"%s\"", i, a->log, b->log);
+        vigil_sim_always(sim, "both backends bring the same bytes",
+                         a->bytes == b->bytes && a->bytes_hash == b->bytes_hash,
+                         "connection %u: %zu and %zu", i, a->bytes, b->bytes);
+        if (sim->options.seed == 0 && sim->options.choices == NULL)
+            vigil_sim_always(sim, "at the zero choice in the same pieces",
+                             a->pieces_hash == b->pieces_hash, "connection %u", i);
+    }
+}
+
+void scenario_twins(vigil_sim *sim)
+{
+    static const char *const names[] = { "sim-ready", "sim-complete" };
+    struct twin twins[2] = { { 0 } };
+    uint64_t seed = 1 + vigil_sim_choose(sim, "what is said", UINT16_MAX);
+    vigil_ns spread = VIGIL_MS(1 + vigil_sim_choose(sim, "apart ms", 20));
+    for (int i = 0; i < 2; i++) {
+        const vigil_sim_options options = { .seed = sim->options.seed, .calm = true };
+        if (vigil_sim_open(&twins[i].sim, &options) < 0)
+            return;
+        run_twin(&twins[i], names[i], seed, spread);
+        const char *failure = vigil_sim_failure(twins[i].sim);
+        vigil_sim_always(sim, "a calm world works", failure == NULL, "%s: %s", names[i],
+                         failure != NULL ? failure : "");
+        sim->connections += twins[i].sim->connections;
+        vigil_sim_close(twins[i].sim);
+    }
+    compare(sim, twins);
+}
