@@ -399,6 +399,7 @@ help:  ## this list
         test-battery-full test-asan test-tsan test-msan under-valgrind test-kqueue on-the-model \
         test-tsan-core test-valgrind test-battery-asan under-sanitizer under-sanitizer-threaded \
         under-sanitizer-battery static test-portability $(PORTABILITY) under-nothing \
-        under-qemu-user test-kernels test-kernels-core kernel-programs guest-programs bench check tidy install uninstall clean help always
+        under-qemu-user test-kernels test-kernels-core kernel-programs guest-programs bench \
+        check tidy install uninstall clean help always
 .DELETE_ON_ERROR:
 .SUFFIXES:
