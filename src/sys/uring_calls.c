@@ -48,16 +48,36 @@ _Static_assert(offsetof(vigil_iov, len) == offsetof(struct iovec, iov_len), "len
 #define SAME(ours, theirs) _Static_assert((uint64_t)(ours) == (uint64_t)(theirs), #theirs)
 #define SAME_PLACE(type, ours, theirs, member) \
     SAME(offsetof(struct vigil__##type, ours), offsetof(struct theirs, member))
+SAME_PLACE(sqe, opcode, io_uring_sqe, opcode);
+SAME_PLACE(sqe, flags, io_uring_sqe, flags);
 SAME_PLACE(sqe, how, io_uring_sqe, ioprio);
 SAME_PLACE(sqe, fd, io_uring_sqe, fd);
+SAME_PLACE(sqe, offset, io_uring_sqe, off);
 SAME_PLACE(sqe, addr, io_uring_sqe, addr);
 SAME_PLACE(sqe, len, io_uring_sqe, len);
 SAME_PLACE(sqe, what, io_uring_sqe, msg_flags);
 SAME_PLACE(sqe, user_data, io_uring_sqe, user_data);
 SAME_PLACE(sqe, buf_group, io_uring_sqe, buf_group);
+SAME_PLACE(sqe, personality, io_uring_sqe, personality);
+SAME_PLACE(sqe, file_index, io_uring_sqe, splice_fd_in); /* one place; file_index is of 5.15 */
+SAME_PLACE(cqe, user_data, io_uring_cqe, user_data);
+SAME_PLACE(cqe, res, io_uring_cqe, res);
+SAME_PLACE(cqe, flags, io_uring_cqe, flags);
 SAME_PLACE(uring_params, features, io_uring_params, features);
 SAME_PLACE(uring_params, sq, io_uring_params, sq_off);
 SAME_PLACE(uring_params, cq, io_uring_params, cq_off);
+SAME_PLACE(sq_offsets, head, io_sqring_offsets, head);
+SAME_PLACE(sq_offsets, tail, io_sqring_offsets, tail);
+SAME_PLACE(sq_offsets, ring_mask, io_sqring_offsets, ring_mask);
+SAME_PLACE(sq_offsets, ring_entries, io_sqring_offsets, ring_entries);
+SAME_PLACE(sq_offsets, flags, io_sqring_offsets, flags);
+SAME_PLACE(sq_offsets, array, io_sqring_offsets, array);
+SAME_PLACE(cq_offsets, head, io_cqring_offsets, head);
+SAME_PLACE(cq_offsets, tail, io_cqring_offsets, tail);
+SAME_PLACE(cq_offsets, ring_mask, io_cqring_offsets, ring_mask);
+SAME_PLACE(cq_offsets, ring_entries, io_cqring_offsets, ring_entries);
+SAME_PLACE(cq_offsets, cqes, io_cqring_offsets, cqes);
+SAME(VIGIL__URING_NOP, IORING_OP_NOP);
 SAME(VIGIL__URING_POLL_ADD, IORING_OP_POLL_ADD);
 SAME(VIGIL__URING_POLL_REMOVE, IORING_OP_POLL_REMOVE);
 SAME(VIGIL__URING_SENDMSG, IORING_OP_SENDMSG);
@@ -75,10 +95,14 @@ SAME(VIGIL__URING_SQ_CQ_OVERFLOW, IORING_SQ_CQ_OVERFLOW);
 SAME(VIGIL__URING_REGISTER_EVENTFD, IORING_REGISTER_EVENTFD);
 SAME(VIGIL__URING_ENTER_GETEVENTS, IORING_ENTER_GETEVENTS);
 SAME(VIGIL__URING_CQE_BUFFER, IORING_CQE_F_BUFFER);
+SAME(VIGIL__URING_CQE_BUFFER_SHIFT, IORING_CQE_BUFFER_SHIFT);
+SAME(VIGIL__URING_MAP_RINGS, IORING_OFF_SQ_RING);
 SAME(VIGIL__URING_MAP_SQES, IORING_OFF_SQES);
 #ifdef IORING_FEAT_EXT_ARG /* 5.11 */
 SAME(VIGIL__URING_FEAT_EXT_ARG, IORING_FEAT_EXT_ARG);
 SAME(VIGIL__URING_ENTER_EXT_ARG, IORING_ENTER_EXT_ARG);
+SAME_PLACE(uring_wait, sigmask, io_uring_getevents_arg, sigmask);
+SAME_PLACE(uring_wait, sigmask_size, io_uring_getevents_arg, sigmask_sz);
 SAME_PLACE(uring_wait, timeout, io_uring_getevents_arg, ts);
 #endif
 #ifdef IORING_FEAT_CQE_SKIP /* 5.17 */
@@ -97,7 +121,11 @@ SAME(VIGIL__URING_SQ_TASKRUN, IORING_SQ_TASKRUN);
 SAME(VIGIL__URING_SETUP_SINGLE_ISSUER, IORING_SETUP_SINGLE_ISSUER);
 SAME(VIGIL__URING_REGISTER_BUF_RING, IORING_REGISTER_PBUF_RING);
 SAME(VIGIL__URING_UNREGISTER_BUF_RING, IORING_UNREGISTER_PBUF_RING);
+SAME_PLACE(uring_buf_ring, addr, io_uring_buf_reg, ring_addr);
+SAME_PLACE(uring_buf_ring, entries, io_uring_buf_reg, ring_entries);
 SAME_PLACE(uring_buf_ring, group, io_uring_buf_reg, bgid);
+SAME_PLACE(uring_buf, addr, io_uring_buf, addr);
+SAME_PLACE(uring_buf, len, io_uring_buf, len);
 SAME_PLACE(uring_buf, id, io_uring_buf, bid);
 #endif
 #ifdef IORING_SETUP_DEFER_TASKRUN /* 6.1 */
@@ -113,6 +141,8 @@ SAME(VIGIL__URING_FEAT_RECVSEND_BUNDLE, IORING_FEAT_RECVSEND_BUNDLE);
 #ifdef IORING_FEAT_MIN_TIMEOUT /* 6.12 */
 SAME(VIGIL__URING_FEAT_MIN_TIMEOUT, IORING_FEAT_MIN_TIMEOUT);
 SAME(VIGIL__URING_CQE_BUF_MORE, IORING_CQE_F_BUF_MORE);
+SAME(VIGIL__URING_BUF_RING_INCREMENTAL, IOU_PBUF_RING_INC);
+SAME_PLACE(uring_buf_ring, flags, io_uring_buf_reg, flags);
 SAME_PLACE(uring_wait, min_wait_us, io_uring_getevents_arg, min_wait_usec);
 #endif
 #undef SAME_PLACE
