@@ -945,6 +945,32 @@ TEST(a_turn_of_a_loop_that_runs_enters_once)
     rig_close(&rig);
 }
 
+/* vigil_loop_turn() does not know when the next one will be: what was queued leaves at its end. */
+TEST(a_turn_that_the_caller_makes_enters_again_where_something_is_queued)
+{
+    struct rig rig;
+    int ends[2];
+    char c = '-';
+    vigil_conn conn;
+    uring_needed();
+    uring_open_loop(&rig);
+    rig.on_data = rig_echo;
+    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
+    REQUIRE(rig_adopt(&rig, ends[0], ends[0], &conn) == 0);
+    rig_settle(&rig);
+    seen_reset();
+    REQUIRE(vigil_loop_turn(rig.loop, VIGIL_NOWAIT) >= 0);
+    EQ_INT(1, seen.enters, "nothing is queued");
+    client_send(ends[1], "x");
+    seen_reset();
+    REQUIRE(vigil_loop_turn(rig.loop, VIGIL_FOREVER) >= 0);
+    EQ_INT(2, seen.enters, "an answer is");
+    EQ_INT(1, read(ends[1], &c, 1), "it has left");
+    EQ_INT('x', c);
+    close(ends[1]);
+    rig_close(&rig);
+}
+
 /* Threads that the kernel has made for this process, to do what would block. */
 static int kernel_workers(void)
 {
