@@ -8,6 +8,8 @@
 # Everything waits for a condition, with a bound; nothing sleeps and hopes.
 
 import contextlib
+import ctypes
+import errno
 import fcntl
 import os
 import re
@@ -76,6 +78,44 @@ def run(*words, env=None, stdin=b""):
     """Runs vigil to its end; answers (exit status, stdout, stderr)."""
     done = subprocess.run([VIGIL, *words], input=stdin, env={**ENVIRONMENT, **(env or {})},
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=BOUND)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Denied:
+    """From now on the system call of that number answers EPERM, for this process and its children:
+    seccomp(2) with a filter as bpf(4) has it."""
+    PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS, SECCOMP_MODE_FILTER = 22, 38, 2
+    LOAD_NUMBER, EQUAL_OR_SKIP_1, RETURN = (0x20, 0, 0), (0x15, 0, 1), (0x06, 0, 0)
+    ALLOW, FAIL_WITH = 0x7fff0000, 0x00050000
+
+    def __init__(self, number):  # all memory is made here: what runs behind a fork takes none
+        code = [(*self.LOAD_NUMBER, 0), (*self.EQUAL_OR_SKIP_1, number),
+                (*self.RETURN, self.FAIL_WITH | errno.EPERM), (*self.RETURN, self.ALLOW)]
+        self.code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *c) for c in code))
+        self.program = ctypes.create_string_buffer(
+            struct.pack("HP", len(code), ctypes.addressof(self.code)))
+
+    def __call__(self):
+        zero = ctypes.c_ulong(0)
+        if (libc.prctl(self.PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1), zero, zero, zero) != 0 or
+                libc.prctl(self.PR_SET_SECCOMP, ctypes.c_ulong(self.SECCOMP_MODE_FILTER),
+                           self.program, zero, zero) != 0):
+            os._exit(CANNOT_DENY)
+
+
+CANNOT_DENY = 77  # an exit status that vigil has not
+
+
+def run_denied(number, *words):
+    """run() where that system call is denied."""
+    done = subprocess.run([VIGIL, *words], env=ENVIRONMENT, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=BOUND,
+                          preexec_fn=Denied(number), check=False)
+    if done.returncode == CANNOT_DENY:
+        raise Skip("system calls cannot be denied here")
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
@@ -541,6 +581,33 @@ def backends_are_told_even_where_none_can_be_chosen():
     matches(r"\n  epoll .* no: out of file descriptors\n", done.stdout.decode())
     one_line(done.stderr.decode())
     matches("^vigil backends: none can be chosen: out of file descriptors", done.stderr.decode())
+
+
+IO_URING_SETUP, IO_URING_ENTER = 425, 426  # on every machine that counts as Linux does today
+
+
+def io_uring_denied(number):
+    needs("io_uring")
+    status, stdout, stderr = run_denied(number, "backends")
+    equal((status, stderr), (0, ""))
+    why = r"not supported here \(Operation not permitted\)"
+    matches(rf"(?m)^  io_uring .* no: {why}$", stdout)
+    matches(r"(?m)^\* epoll .* yes$", stdout)
+    for command, *words in (["serve", "127.0.0.1:0"], ["send", "127.0.0.1:1", "m"]):
+        status, stdout, stderr = run_denied(number, command, "--backend", "io_uring", *words)
+        equal((status, stdout), (1, ""))
+        (one_line if command == "serve" else connecting_and_one_line)(stderr)
+        matches(rf"(?m)^vigil {command}: io_uring: {why}$", stderr)
+
+
+@row
+def where_io_uring_cannot_be_set_up_it_is_told_why():
+    io_uring_denied(IO_URING_SETUP)
+
+
+@row
+def where_io_uring_cannot_be_entered_it_is_told_why():
+    io_uring_denied(IO_URING_ENTER)
 
 
 @row_per_backend
