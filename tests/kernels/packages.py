@@ -13,15 +13,22 @@ import re
 import shutil
 import subprocess
 
-# suites: where to look, in order; meta: the package that depends on the newest of the suite.
-Kernel = collections.namedtuple("Kernel", "version machine arch suites meta")
+# suites: where to look, in order; meta: the package that depends on the newest of the suite;
+# has: the backends that work and the features of io_uring that must be found, and no others.
+Kernel = collections.namedtuple("Kernel", "version machine arch suites meta has")
+
+# 5.10 has a ring, but none that can wait with a timeout (5.11) or leave out completions (5.17).
+HAS_5_10 = {"select", "poll", "epoll"}
+HAS_6_1 = HAS_5_10 | {"io_uring", "multishot receive", "multishot accept", "cancelling",
+                      "deferred work", "single issuer", "cooperative work", "submit all"}
+HAS_6_12 = HAS_6_1 | {"incremental buffers", "bundles", "no index array", "minimal wait"}
 
 KERNELS = {
-    "5.10": Kernel("5.10", "x86-64", "amd64", ["bullseye"], "linux-image-cloud-amd64"),
-    "6.1": Kernel("6.1", "x86-64", "amd64", ["bookworm"], "linux-image-cloud-amd64"),
+    "5.10": Kernel("5.10", "x86-64", "amd64", ["bullseye"], "linux-image-cloud-amd64", HAS_5_10),
+    "6.1": Kernel("6.1", "x86-64", "amd64", ["bookworm"], "linux-image-cloud-amd64", HAS_6_1),
     "6.12": Kernel("6.12", "x86-64", "amd64", ["bookworm-backports", "trixie"],
-                   "linux-image-cloud-amd64"),
-    "s390x": Kernel("6.1", "s390x", "s390x", ["bookworm"], "linux-image-s390x"),
+                   "linux-image-cloud-amd64", HAS_6_12),
+    "s390x": Kernel("6.1", "s390x", "s390x", ["bookworm"], "linux-image-s390x", HAS_6_1),
 }
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 WANTED = ["./boot/vmlinuz-*", "*/sch_netem.ko*"]

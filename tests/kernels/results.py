@@ -2,7 +2,8 @@
 """What a guest's console says, turned into the rows of this machine's TAP.
 
 Every row of every program becomes one row.  A guest that does not run to its end, a program that
-ends otherwise than its rows say, a row that was asked for and never came: each is a failed row.
+ends otherwise than its rows say, a row that was asked for and never came, a feature of the kernel
+that was not found: each is a failed row.
 """
 import re
 
@@ -95,3 +96,19 @@ def follow(lines, where, tap, programs):
     for name in waiting if ended else ():
         tap.row(False, f"{name}: is begun on {where}")
     return features
+
+
+def read_features(lines):
+    """{name: (yes or no, what it is for)} of what `features` prints."""
+    words = [line.split("\t") for line in lines]
+    return {name: (answer, what) for name, answer, what in (w for w in words if len(w) == 3)}
+
+
+def compare(features, has, where, tap):
+    """Backends and features are those that this kernel has: rows on one that is not found are
+    skipped, and nobody would see."""
+    found = {name for name, (answer, _) in read_features(features).items() if answer == "yes"}
+    why = [f"{name}: {where} has it, and it was not found" for name in sorted(has - found)]
+    why += [f"{name}: found, and packages.py says that {where} has it not"
+            for name in sorted(found - has)]
+    tap.row(not why, f"what is found is what there is on {where}", why=why)
