@@ -939,7 +939,7 @@ TEST(a_turn_of_a_loop_that_runs_enters_once)
     uint64_t turns = rig_stats(&rig).turns;
     EQ_INT(0, vigil_loop_run(rig.loop));
     turns = rig_stats(&rig).turns - turns;
-    OK(rig.number >= ROUNDS && turns >= ROUNDS / 2, "%ld of %d", rig.number, ROUNDS);
+    OK(rig.number >= ROUNDS && turns >= ROUNDS / 2, "%" PRId64 " of %d", rig.number, ROUNDS);
     OK(seen.enters <= turns + BESIDE_THE_TURNS, "%d calls in %" PRIu64 " turns", (int)seen.enters,
        turns);
     rig_close(&rig);
