@@ -321,7 +321,7 @@ CONFORM(nothing_new_begins)
     int late = client_socket(AF_INET);
     struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(rig.addr.port) };
     memcpy(&to.sin_addr, rig.addr.ip, 4);
-    EQ_INT(-1, connect(late, (struct sockaddr *)&to, sizeof(to)));
+    EQ_INT(-1, client_connect(late, &to, sizeof(to)));
     EQ_INT(ECONNREFUSED, errno);
     close(late);
     close(fd);

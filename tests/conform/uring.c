@@ -779,7 +779,7 @@ TEST(a_listener_that_was_closed_still_takes_clients)
         int fd = client_socket(AF_INET);
         struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(rig.addr.port) };
         memcpy(&to.sin_addr, rig.addr.ip, 4);
-        EQ_INT(-1, connect(fd, (struct sockaddr *)&to, sizeof(to)), "after %d turns", turns);
+        EQ_INT(-1, client_connect(fd, &to, sizeof(to)), "after %d turns", turns);
         EQ_INT(ECONNREFUSED, errno, "after %d turns", turns);
         close(fd);
     }

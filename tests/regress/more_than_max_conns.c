@@ -10,7 +10,7 @@ static int client_inet6(uint16_t port)
     int fd = client_socket(AF_INET6);
     struct sockaddr_in6 to = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
     to.sin6_addr.s6_addr[15] = 1;
-    if (connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0)
+    if (client_connect(fd, &to, sizeof(to)) == 0)
         return fd;
     close(fd);
     return -1;
@@ -21,7 +21,7 @@ static int client_inet(uint16_t port)
     int fd = client_socket(AF_INET);
     struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port) };
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    REQUIRE(connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0);
+    REQUIRE(client_connect(fd, &to, sizeof(to)) == 0, "%s", strerror(errno));
     return fd;
 }
 
