@@ -322,7 +322,7 @@ test-kernels: kernel-programs  ## on Debian's kernels 5.10, 6.1, 6.12, s390x, an
 	@scripts/setup kernels
 	@$(TAP) --limit 3600 '$(KERNELS) 5.10' '$(KERNELS) 6.1' '$(KERNELS) 6.12' \
 	    '$(KERNELS) s390x' '$(KERNELS) --netem 6.12'
-	@tests/kernels/table $(B)
+	@tests/kernels/table.py $(B)
 
 test-kernels-core: kernel-programs  ## on 6.1 and s390x, the rows of tests/kernels/core
 	@scripts/setup kernels
