@@ -135,8 +135,6 @@ static int afd_set(void *self, vigil_fd fd, uint32_t was, uint32_t want, uint64_
 {
     struct afd_backend *afd = self;
     struct vigil__fd_entry *entry = vigil__fd_table_find(&afd->table, fd);
-    if (want & VIGIL_EDGE)
-        return VIGIL_ENOTSUP;
     if (want == 0) {
         if (entry != NULL) {
             entry->want = 0;

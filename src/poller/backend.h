@@ -119,8 +119,8 @@ struct vigil__backend {
     /* After fork, in the child: frees memory and its own descriptors, but touches no kernel set
      * that the parent shares. */
     void (*forget)(void *self);
-    /* `was` and `want` are event bits with EDGE and ONESHOT; want 0 removes, synchronously, and
-     * never fails; was 0 adds.  was == want re-arms a one-shot.
+    /* `was` and `want` are event bits with ONESHOT, and EDGE where that was found; want 0 removes,
+     * synchronously, and never fails; was 0 adds.  was == want re-arms a one-shot.
      * VIGIL_EBADF, VIGIL_EEXIST, VIGIL_ENOMEM, VIGIL_EMFILE (it needed a descriptor for that). */
     int (*set)(void *self, vigil_fd fd, uint32_t was, uint32_t want, uint64_t key);
     /* One blocking system call.  Answers how many records, a wake's among them; 0 for a timeout or

@@ -75,8 +75,6 @@ static int poll_set(void *self, vigil_fd fd, uint32_t was, uint32_t want, uint64
 {
     struct poll_backend *poll = self;
     struct vigil__fd_entry *entry = vigil__fd_table_find(&poll->table, fd);
-    if (want & VIGIL_EDGE)
-        return VIGIL_ENOTSUP;
     if (want == 0) {
         if (entry != NULL)
             poll_remove(poll, entry);

@@ -103,8 +103,6 @@ static int select_set(void *self, vigil_fd fd, uint32_t was, uint32_t want, uint
 {
     struct select_backend *select = self;
     struct vigil__fd_entry *entry = vigil__fd_table_find(&select->table, fd);
-    if (want & VIGIL_EDGE)
-        return VIGIL_ENOTSUP;
     if (entry == NULL) {
         if (want == 0)
             return 0;

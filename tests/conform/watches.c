@@ -22,8 +22,11 @@ static void note_events(vigil_loop *loop, vigil_watch watch, unsigned events, vo
 
 static bool has_edges(const char *backend)
 {
-    return strcmp(backend, "epoll") == 0 || strcmp(backend, "io_uring") == 0 ||
-           strcmp(backend, "kqueue") == 0;
+    vigil_poller *poller;
+    REQUIRE(vigil_poller_open(&poller, backend) == 0);
+    bool edges = (vigil_poller_caps(poller) & VIGIL_EDGE) != 0;
+    vigil_poller_close(poller);
+    return edges;
 }
 
 CONFORM(every_situation)
