@@ -3,9 +3,9 @@
  * host_windows.c -- Windows as a host table: sockets, memory, the clock.  Floor: sys.
  *
  * Sockets only: files, pipes and terminals answer VIGIL_ENOTSUP, as do Unix sockets; but a file, by
- * its handle, can be sent.  Winsock has
- * no call that does not block on a socket that does, and none that tells whether it does, so a
- * socket that somebody gives us is switched to non-blocking when it is described.
+ * its handle, can be sent.  Winsock has no call that does not block on a socket that does, and none
+ * that tells whether it does, so a socket that somebody gives us is switched to non-blocking when
+ * it is described.
  */
 #ifdef _WIN32
 
