@@ -437,6 +437,7 @@ struct stat {
 TEST_LACKS(int, test_pipe(int fds[2] TEST_UNUSED), NO_PIPES)
 TEST_LACKS(int, pipe2(int fds[2] TEST_UNUSED, int flags TEST_UNUSED), NO_PIPES)
 TEST_LACKS(int, test_open(const char *path TEST_UNUSED, int flags TEST_UNUSED, ...), NO_FILES)
+TEST_LACKS(char *, mkdtemp(char *path TEST_UNUSED), NO_FILES)
 TEST_LACKS(int, mkostemp(char *path TEST_UNUSED, int flags TEST_UNUSED), NO_FILES)
 TEST_LACKS(int, test_unlink(const char *path TEST_UNUSED), NO_FILES)
 TEST_LACKS(int, stat(const char *path TEST_UNUSED, struct stat *out TEST_UNUSED), NO_FILES)
