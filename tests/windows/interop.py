@@ -18,6 +18,7 @@ import sys
 import threading
 
 LIMIT_S = 90  # for one wait: only a failure takes that long
+WINDOWS_BACKENDS = ['afd', 'select']  # those that must work there
 BULK_BYTES = 8 << 20
 MESSAGES = ['This is the message. ', 'It will be sent ', 'in parts.', 'x' * 20000]
 
@@ -135,8 +136,14 @@ def backends(side):
     return [line.lstrip('* ').split()[0] for line in table if line.split()[-1] == 'yes']
 
 
+def test_backends():
+    found = backends('Windows')
+    check(found == WINDOWS_BACKENDS, 'those that work are %r' % found)
+
+
 def tests():
-    sides = {side: backends(side) for side in BUILDS}
+    sides = {'Linux': backends('Linux'), 'Windows': WINDOWS_BACKENDS}
+    yield 'the backends on Windows: ' + ', '.join(WINDOWS_BACKENDS), test_backends
     for server, client in (('Windows', 'Linux'), ('Linux', 'Windows'), ('Windows', 'Windows')):
         for one, other in itertools.product(sides[server], sides[client]):
             yield ('%s server on %s, %s client on %s' % (server, one, client, other),
