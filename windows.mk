@@ -27,10 +27,10 @@ TEST_FLAGS   = $(STRICT) -D_GNU_SOURCE -Iinclude -Isrc -Itests -Wno-conversion -
 
 LIB_OBJ  := $(patsubst %.c,$(B)/%.o,$(wildcard $(addprefix src/,$(addsuffix /*.c, \
             base sys poller loop conn))))
-EXAMPLES := $(patsubst %.c,$(B)/examples/%.exe,$(notdir $(filter-out examples/foreign_fd.c,\
+LACKING  := $(shell tests/windows/lacking --list)
+EXAMPLES := $(patsubst %.c,$(B)/examples/%.exe,$(notdir $(filter-out $(LACKING), \
             $(wildcard examples/*.c examples/tutorial/*.c))))
 TOOL_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tool/*.c))
-LACKING  := $(shell tests/windows/lacking --list)
 UNIT     := $(patsubst %.c,$(B)/%.exe,$(filter-out $(LACKING),$(wildcard tests/unit/*.c)))
 CONFORM  := $(patsubst %.c,$(B)/%.exe,$(filter-out $(LACKING),$(wildcard tests/conform/*.c)))
 REGRESS  := $(patsubst %.c,$(B)/%.exe,$(filter-out $(LACKING),$(wildcard tests/regress/*.c)))
