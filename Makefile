@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
-# vigil: a library and a command for waiting on I/O.  `make help` lists the targets.
+# Makefile -- builds, tries, measures and installs vigil, a library and a command for waiting on
+# I/O.  `make help` lists the targets.
 #
 # No configure step.  Files are found by wildcards: adding one needs no edit here.  Everything
 # built goes below B; a change of compiler or flags rebuilds what it concerns.
