@@ -3,16 +3,9 @@
  * backend.c -- the backends' own contract (src/poller/backend.h), where vigil_poller does not show
  * it: memory that runs out at every step, the descriptor that stands for a wait, keys, forget.
  */
-#if __has_include(<linux/filter.h>)
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <sys/prctl.h>
-#endif
-
 #include "situations.h"
 
 #include "poller/backend.h"
-#include "sys/wait_calls.h"
 
 /* A backend opened on an allocator that counts. */
 struct opened {
@@ -45,13 +38,9 @@ static int wait_records(const struct opened *opened, struct vigil__record *recor
     return opened->backend->wait(opened->self, records, cap, timeout);
 }
 
-CONFORM(out_of_memory_at_every_step)
+/* The steps are opening, and adding three descriptors that are readable. */
+static void run_out_of_memory(const char *backend, const int order[3])
 {
-    test_needs_large_sets(backend);
-    int fds[2], file = empty_file();
-    pipe_data(fds);
-    int high = move_high(dup(fds[0]), 4000); /* tables and bitmaps grow */
-    const int order[] = { fds[0], file, high };
     bool all = false;
     for (size_t fail_after = 0; !all; fail_after++) {
         REQUIRE(fail_after < 30);
@@ -60,7 +49,7 @@ CONFORM(out_of_memory_at_every_step)
         OK(err == 0 || err == VIGIL_ENOMEM, "%s", vigil_err_name(err));
         all = err == 0;
         int added = 0;
-        for (size_t i = 0; err == 0 && i < TEST_COUNT(order); i++) {
+        for (size_t i = 0; err == 0 && i < 3; i++) {
             int result = set(&opened, order[i], 0, VIGIL_IN, (uint32_t)i);
             OK(result == 0 || result == VIGIL_ENOMEM, "%s", vigil_err_name(result));
             added += result == 0;
@@ -70,7 +59,7 @@ CONFORM(out_of_memory_at_every_step)
         if (err == 0)
             EQ_INT(added, wait_records(&opened, records, 8, VIGIL_NOWAIT), "after %zu", fail_after);
         opened.counting.fail_after = SIZE_MAX;
-        for (size_t i = 0; err == 0 && i < TEST_COUNT(order); i++) {
+        for (size_t i = 0; err == 0 && i < 3; i++) {
             EQ_INT(0, set(&opened, order[i], VIGIL_IN, 0, 0), "removing never fails");
             EQ_INT(0, set(&opened, order[i], 0, VIGIL_IN, 0), "memory came back");
         }
@@ -80,9 +69,28 @@ CONFORM(out_of_memory_at_every_step)
         }
         OK_ALLOCATOR_EMPTY(&opened.counting);
     }
+}
+
+CONFORM(out_of_memory_at_every_step)
+{
+    test_needs_large_sets(backend);
+    int fds[2], file = empty_file();
+    pipe_data(fds);
+    int high = move_high(dup(fds[0]), 4000); /* tables and bitmaps grow */
+    run_out_of_memory(backend, (const int[]){ fds[0], file, high });
     close_pair(fds);
     close(high);
     close(file);
+}
+
+CONFORM(out_of_memory_at_every_step_with_sockets_alone)
+{
+    int pairs[3][2];
+    for (size_t i = 0; i < 3; i++)
+        tcp_data(pairs[i]);
+    run_out_of_memory(backend, (const int[]){ pairs[0][0], pairs[1][0], pairs[2][0] });
+    for (size_t i = 0; i < 3; i++)
+        close_pair(pairs[i]);
 }
 
 CONFORM(keys_come_back_whole)
@@ -90,7 +98,7 @@ CONFORM(keys_come_back_whole)
     struct opened opened;
     REQUIRE(open_backend(&opened, backend, SIZE_MAX) == 0);
     int fds[2];
-    pipe_data(fds);
+    tcp_data(fds);
     EQ_INT(0, set(&opened, fds[0], 0, VIGIL_IN, 0xfedcba98));
     struct vigil__record record;
     REQUIRE(wait_records(&opened, &record, 1, VIGIL_FOREVER) == 1);
@@ -292,92 +300,4 @@ TEST(the_first_backend_that_works_is_taken)
     opened.backend->close(opened.self);
     EQ_INT(VIGIL_EINVAL, open_backend(&opened, "nonsense", SIZE_MAX));
     EQ_INT(VIGIL_ENOMEM, open_backend(&opened, NULL, 0), "not a reason to take a lesser one");
-}
-
-TEST(a_waker_is_readable_from_signal_to_drain)
-{
-    struct vigil__waker waker;
-    REQUIRE(vigil__call_waker_open(&waker) == 0);
-    EQ_INT(FD_CLOEXEC, fcntl(waker.read_fd, F_GETFD));
-    EQ_INT(FD_CLOEXEC, fcntl(waker.write_fd, F_GETFD));
-    OK(!is_readable(waker.read_fd));
-    for (int i = 0; i < 100000; i++) /* more than a pipe holds */
-        REQUIRE(vigil__call_waker_signal(&waker) == 0);
-    OK(is_readable(waker.read_fd));
-    vigil__call_waker_drain(&waker);
-    OK(!is_readable(waker.read_fd));
-    vigil__call_waker_drain(&waker); /* of nothing: it does not block */
-    uint64_t full = UINT64_MAX - 1;
-    if (write(waker.write_fd, &full, sizeof(full)) == sizeof(full)) {
-        errno = 12345;
-        EQ_INT(0, vigil__call_waker_signal(&waker), "a counter that is full");
-        EQ_INT(12345, errno, "it may stand in a signal handler");
-        OK(is_readable(waker.read_fd));
-    }
-    vigil__call_waker_close(&waker);
-    EQ_INT(-1, waker.read_fd);
-    errno = 12345;
-    EQ_INT(VIGIL_EBADF, vigil__call_waker_signal(&waker));
-    EQ_INT(12345, errno);
-    EQ_INT(EBADF, vigil_os_error());
-}
-
-/* From now on the system call of that number answers `error` in this process. */
-static bool deny_call(unsigned number, unsigned error)
-{
-#ifdef BPF_STMT
-    struct sock_filter filter[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = { .len = TEST_COUNT(filter), .filter = filter };
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
-#else
-    (void)number, (void)error; /* musl-gcc has no headers of the kernel to say it with */
-    return false;
-#endif
-}
-
-enum { CHILD_EARLY = 1, CHILD_FAILED, CHILD_CANNOT_DENY };
-
-/* Waits of odd lengths on an old kernel. */
-static int wait_denied(int epoll, unsigned error)
-{
-    static const vigil_ns rows[] = { 1, 999999, VIGIL_US(1001), VIGIL_US(1500), VIGIL_MS(3) };
-    struct vigil__epoll_event event;
-    if (!deny_call(441, error))
-        return CHILD_CANNOT_DENY;
-    for (size_t i = 0; i < 10 * TEST_COUNT(rows); i++) {
-        vigil_ns timeout = rows[i % TEST_COUNT(rows)], start = now_ns();
-        if (vigil__call_epoll_wait(epoll, &event, 1, timeout) != 0)
-            return CHILD_FAILED;
-        if (now_ns() - start < timeout)
-            return CHILD_EARLY;
-    }
-    return 0;
-}
-
-/* Before Linux 5.11, and in some sandboxes, there are only milliseconds: they are rounded up. */
-TEST(epoll_without_nanoseconds_is_not_early)
-{
-    static const unsigned errors[] = { ENOSYS, EPERM };
-    int epoll = vigil__call_epoll_create();
-    REQUIRE(epoll >= 0);
-    for (size_t i = 0; i < TEST_COUNT(errors); i++) {
-        int status = -1;
-        pid_t child = fork();
-        REQUIRE(child >= 0);
-        if (child == 0)
-            _exit(wait_denied(epoll, errors[i]));
-        REQUIRE(waitpid(child, &status, 0) == child);
-        if (WIFEXITED(status) && WEXITSTATUS(status) == CHILD_CANNOT_DENY) {
-            close(epoll);
-            SKIP("system calls cannot be denied here");
-        }
-        EQ_INT(0, status, "%s: exit status times 256", strerror((int)errors[i]));
-    }
-    close(epoll);
 }

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * wait_calls.c -- the calls that wait, where nothing above them shows it: the waker, and the waits
+ * of epoll on a kernel that knows no nanoseconds, which a filter of system calls plays.
+ */
+#if __has_include(<linux/filter.h>)
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#endif
+
+#include "situations.h"
+
+#include "sys/wait_calls.h"
+
+static bool is_readable(int fd)
+{
+    struct pollfd entry = { .fd = fd, .events = POLLIN };
+    return poll(&entry, 1, 0) == 1;
+}
+
+TEST(a_waker_is_readable_from_signal_to_drain)
+{
+    struct vigil__waker waker;
+    REQUIRE(vigil__call_waker_open(&waker) == 0);
+    EQ_INT(FD_CLOEXEC, fcntl(waker.read_fd, F_GETFD));
+    EQ_INT(FD_CLOEXEC, fcntl(waker.write_fd, F_GETFD));
+    OK(!is_readable(waker.read_fd));
+    for (int i = 0; i < 100000; i++) /* more than a pipe holds */
+        REQUIRE(vigil__call_waker_signal(&waker) == 0);
+    OK(is_readable(waker.read_fd));
+    vigil__call_waker_drain(&waker);
+    OK(!is_readable(waker.read_fd));
+    vigil__call_waker_drain(&waker); /* of nothing: it does not block */
+    uint64_t full = UINT64_MAX - 1;
+    if (write(waker.write_fd, &full, sizeof(full)) == sizeof(full)) {
+        errno = 12345;
+        EQ_INT(0, vigil__call_waker_signal(&waker), "a counter that is full");
+        EQ_INT(12345, errno, "it may stand in a signal handler");
+        OK(is_readable(waker.read_fd));
+    }
+    vigil__call_waker_close(&waker);
+    EQ_INT(-1, waker.read_fd);
+    errno = 12345;
+    EQ_INT(VIGIL_EBADF, vigil__call_waker_signal(&waker));
+    EQ_INT(12345, errno);
+    EQ_INT(EBADF, vigil_os_error());
+}
+
+/* From now on the system call of that number answers `error` in this process. */
+static bool deny_call(unsigned number, unsigned error)
+{
+#ifdef BPF_STMT
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = { .len = TEST_COUNT(filter), .filter = filter };
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+#else
+    (void)number, (void)error; /* musl-gcc has no headers of the kernel to say it with */
+    return false;
+#endif
+}
+
+enum { CHILD_EARLY = 1, CHILD_FAILED, CHILD_CANNOT_DENY };
+
+/* Waits of odd lengths on an old kernel. */
+static int wait_denied(int epoll, unsigned error)
+{
+    static const vigil_ns rows[] = { 1, 999999, VIGIL_US(1001), VIGIL_US(1500), VIGIL_MS(3) };
+    struct vigil__epoll_event event;
+    if (!deny_call(441, error))
+        return CHILD_CANNOT_DENY;
+    for (size_t i = 0; i < 10 * TEST_COUNT(rows); i++) {
+        vigil_ns timeout = rows[i % TEST_COUNT(rows)], start = now_ns();
+        if (vigil__call_epoll_wait(epoll, &event, 1, timeout) != 0)
+            return CHILD_FAILED;
+        if (now_ns() - start < timeout)
+            return CHILD_EARLY;
+    }
+    return 0;
+}
+
+/* Before Linux 5.11, and in some sandboxes, there are only milliseconds: they are rounded up. */
+TEST(epoll_without_nanoseconds_is_not_early)
+{
+    static const unsigned errors[] = { ENOSYS, EPERM };
+    int epoll = vigil__call_epoll_create();
+    REQUIRE(epoll >= 0);
+    for (size_t i = 0; i < TEST_COUNT(errors); i++) {
+        int status = -1;
+        pid_t child = fork();
+        REQUIRE(child >= 0);
+        if (child == 0)
+            _exit(wait_denied(epoll, errors[i]));
+        REQUIRE(waitpid(child, &status, 0) == child);
+        if (WIFEXITED(status) && WEXITSTATUS(status) == CHILD_CANNOT_DENY) {
+            close(epoll);
+            SKIP("system calls cannot be denied here");
+        }
+        EQ_INT(0, status, "%s: exit status times 256", strerror((int)errors[i]));
+    }
+    close(epoll);
+}
