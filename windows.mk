@@ -105,7 +105,8 @@ TAP = scripts/run-tap --jobs $(JOBS)
 
 test-conform: prefix $(TESTS)
 	@$(TAP) tests/windows/lacking
-	@TEST_TIME_SCALE=3 $(TAP) --under scripts/under-wine $(TESTS)
+	@TEST_TIME_SCALE=3 $(TAP) --keep $(B)/ran.tap --under scripts/under-wine $(TESTS)
+	@scripts/check-backends --ran $(B)/ran.tap
 
 test-battery: prefix $(UNDER_WINE)
 	@$(TAP) --verbose 'tests/battery/run --windows --quick --build $(B)'
