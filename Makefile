@@ -181,13 +181,14 @@ demo:  ## see the tutorial alive: an echo server, its clients, every byte checke
 test:  ## everything that fits into 8 minutes, with each step's time
 	@scripts/setup test
 	@$(STEPS) everything test-clang check test-unit test-conform test-regress test-kqueue \
-	    test-tutorial test-examples test-tool test-package test-battery test-asan
+	    test-sim test-sim-asan test-tutorial test-examples test-tool test-package test-battery \
+	    test-asan
 
 test-long:  ## what takes longer: the full battery, valgrind, TSan, MSan, other machines and kernels
 	@scripts/setup long
 	@scripts/setup portability
 	@scripts/setup kernels
-	@$(STEPS) everything test-seeds test-battery-full test-battery-asan test-valgrind test-tsan \
+	@$(STEPS) everything test-seeds sim-long test-battery-full test-battery-asan test-valgrind test-tsan \
 	    test-msan $(PORTABILITY) test-kernels test-windows
 
 test-clang:  ## a build by clang, without a warning
@@ -207,8 +208,23 @@ SEEDS = 500# random programs per backend
 test-seeds: $(addprefix $(B)/tests/conform/,differential order)  ## many random programs
 	@VIGIL_SEEDS=$(SEEDS) $(TAP) --limit 3600 $^
 
-sim: $(B)/tests/sim/sim  ## simulated worlds, SEEDS=N of them
+sim: $(B)/tests/sim/sim  ## the simulated worlds of SEEDS=N seeds
 	@$(B)/tests/sim/sim --strict --seeds $(SEEDS)
+
+# The same in TAP, a share of the seeds for each core; and the zero choice, where both backends must
+# bring the very same pieces.
+SIM_SEEDS = 20000
+SIM_TAP   = $(TAP) --limit 7200 $(foreach from,1 2,'tests/sim/run $(B)/tests/sim/sim $(from)/2 $1')
+
+test-sim: $(B)/tests/sim/sim  ## simulated worlds: 20,000 seeds
+	@$(call SIM_TAP,$(SIM_SEEDS))
+
+test-sim-asan:  ## simulated worlds under ASan and UBSan: 1,000 seeds
+	+@$(SANITIZED) B=$(B)/asan CFLAGS='$(ASAN)' SIM_SEEDS=1000 test-sim
+
+sim-long: $(B)/tests/sim/sim  ## simulated worlds: 100,000 seeds, and 10,000 under ASan and UBSan
+	@$(call SIM_TAP,100000)
+	+@$(SANITIZED) B=$(B)/asan CFLAGS='$(ASAN)' SIM_SEEDS=10000 test-sim
 
 test-tutorial: all  ## the tutorial's five programs against the Python ones
 	@$(TAP) 'tests/tutorial/run.py $(B)/examples'
@@ -396,7 +412,7 @@ help:  ## this list
 	    awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
 
 .PHONY: all everything demo test test-long test-clang test-unit test-conform test-regress \
-        test-seeds test-tutorial test-examples test-tool test-package test-battery \
+        test-seeds sim sim-long test-sim test-sim-asan test-tutorial test-examples test-tool test-package test-battery \
         test-battery-full test-asan test-tsan test-msan under-valgrind test-kqueue on-the-model \
         test-tsan-core test-valgrind test-battery-asan under-sanitizer under-sanitizer-threaded \
         under-sanitizer-battery static test-portability $(PORTABILITY) under-nothing \

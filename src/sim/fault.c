@@ -6,8 +6,9 @@
 #include "sim/sim.h"
 
 enum {
-    RATE_MAX = 100, /* in a thousand occasions */
-    RARE_MAX = 10,  /* for those that end or hurt a connection */
+    RATE_MAX = 100,  /* in a thousand occasions */
+    RARE_MAX = 10,   /* for those that end or hurt a connection */
+    OFTEN_MAX = 500, /* for those that hardly have an occasion */
     CHANCES = 1000,
 };
 
@@ -29,11 +30,21 @@ const char *vigil_sim_fault_text(unsigned fault)
     return fault < VIGIL_SIM_FAULT_COUNT ? kinds[fault].text : NULL;
 }
 
-/* One that can happen at every call, and costs a connection: rare, or none would live. */
-static bool is_rare(unsigned fault)
+/* Of those that can happen at every call and cost a connection, few, or none would live. */
+static uint32_t rate_max(unsigned fault)
 {
-    return fault == VIGIL_SIM_RESET || fault == VIGIL_SIM_VANISH || fault == VIGIL_SIM_ENOMEM ||
-           fault == VIGIL_SIM_ALLOC || fault == VIGIL_SIM_ENOBUFS;
+    switch (fault) {
+    case VIGIL_SIM_RESET:
+    case VIGIL_SIM_VANISH:
+    case VIGIL_SIM_ENOMEM:
+    case VIGIL_SIM_ALLOC:
+    case VIGIL_SIM_ENOBUFS:
+        return RARE_MAX;
+    case VIGIL_SIM_CANCEL_LOST:
+        return OFTEN_MAX;
+    default:
+        return RATE_MAX;
+    }
 }
 
 /* Each kind is off in half of the worlds: where all are on, each hides what the others do. */
@@ -42,9 +53,7 @@ void sim_faults_init(vigil_sim *sim)
     sim->faults = !sim->options.calm;
     for (unsigned i = 0; i < VIGIL_SIM_FAULT_COUNT; i++) {
         uint32_t on = vigil_sim_choose(sim, "fault on", 2);
-        uint32_t rate = on != 0 ? 1 + vigil_sim_choose(sim, "fault rate",
-                                                       is_rare(i) ? RARE_MAX : RATE_MAX)
-                                : 0;
+        uint32_t rate = on != 0 ? 1 + vigil_sim_choose(sim, "fault rate", rate_max(i)) : 0;
         sim->rate[i] = (sim->options.faults_off >> i & 1) != 0 ? 0 : (uint16_t)rate;
     }
 }

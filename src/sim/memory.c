@@ -16,7 +16,8 @@
 
 enum {
     POISON = 0xdd,
-    FREED_MAX = 4 << 20, /* bytes kept poisoned: some turns' worth, and a seed stays quick */
+    POISON_MAX = 4096,   /* bytes of a block: who is wrong about it begins at its beginning */
+    FREED_MAX = 4 << 20, /* bytes kept when freed: some turns' worth, and a seed stays quick */
 };
 
 union sim_block { /* stands before each block */
@@ -32,14 +33,17 @@ static union sim_block *block_at(struct vigil__link *link)
     return VIGIL_OWNER(link, union sim_block, is.link);
 }
 
+static void poison(union sim_block *block)
+{
+    memset(block + 1, POISON, vigil__min(block->is.size, POISON_MAX));
+}
+
 static bool still_poisoned(const union sim_block *block)
 {
     const uint8_t *p = (const uint8_t *)(block + 1);
+    size_t n = vigil__min(block->is.size, POISON_MAX);
     ASAN_UNPOISON_MEMORY_REGION(p, block->is.size);
-    for (size_t i = 0; i < block->is.size; i++)
-        if (p[i] != POISON)
-            return false;
-    return true;
+    return p[0] == POISON && memcmp(p, p + 1, n - 1) == 0; /* each as the one before */
 }
 
 static bool freed_release(vigil_sim *sim, union sim_block *block)
@@ -63,7 +67,7 @@ static void block_free(struct sim_host *host, union sim_block *block)
     vigil_sim *sim = host->sim;
     host->memory -= block->is.size;
     vigil__list_remove(&block->is.link);
-    memset(block + 1, POISON, block->is.size);
+    poison(block);
     ASAN_POISON_MEMORY_REGION(block + 1, block->is.size);
     vigil__list_append(&sim->freed, &block->is.link);
     sim->freed_bytes += block->is.size;
@@ -85,7 +89,7 @@ static union sim_block *block_new(struct sim_host *host, size_t size)
     if (block == NULL)
         return NULL;
     block->is.size = size;
-    memset(block + 1, POISON, size); /* nobody may count on zeros */
+    poison(block); /* nobody may count on zeros */
     vigil__list_append(&host->blocks, &block->is.link);
     host->memory += size;
     return block;

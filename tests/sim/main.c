@@ -13,26 +13,38 @@ static const struct {
     const char *name;
     void (*play)(vigil_sim *sim);
 } scenarios[] = {
-    { "echo", scenario_echo },   { "proxy", scenario_proxy },           { "crowd", scenario_crowd },
-    { "slow", scenario_slow },   { "half_close", scenario_half_close }, { "drain", scenario_drain },
-    { "storm", scenario_storm }, { "timers", scenario_timers },         { "posts", scenario_posts },
+    { "echo", scenario_echo },
+    { "proxy", scenario_proxy },
+    { "crowd", scenario_crowd },
+    { "slow", scenario_slow },
+    { "half_close", scenario_half_close },
+    { "drain", scenario_drain },
+    { "storm", scenario_storm },
+    { "outage", scenario_outage },
+    { "timers", scenario_timers },
+    { "posts", scenario_posts },
     { "twins", scenario_twins },
 };
 
 static void play(vigil_sim *sim, void *arg)
 {
-    const char *only = arg;
+    const uint32_t *only = arg;
     uint32_t i = vigil_sim_choose(sim, "scenario", VIGIL_COUNT(scenarios));
-    for (uint32_t j = 0; only != NULL && j < VIGIL_COUNT(scenarios); j++)
-        if (strcmp(scenarios[j].name, only) == 0)
-            i = j;
-    scenarios[i].play(sim);
+    scenarios[only != NULL ? *only : i].play(sim);
 }
 
 int main(int argc, char **argv)
 {
-    char *only = getenv("SIM_SCENARIO");
-    if (only != NULL)
-        printf("with SIM_SCENARIO=%s\n", only);
-    return vigil_sim_main(argc, argv, play, only);
+    const char *name = getenv("SIM_SCENARIO");
+    uint32_t only = 0;
+    if (name == NULL)
+        return vigil_sim_main(argc, argv, play, NULL);
+    while (only < VIGIL_COUNT(scenarios) && strcmp(scenarios[only].name, name) != 0)
+        only++;
+    if (only == VIGIL_COUNT(scenarios)) {
+        fprintf(stderr, "%s: there is no scenario %s\n", argv[0], name);
+        return 2;
+    }
+    printf("with SIM_SCENARIO=%s\n", name);
+    return vigil_sim_main(argc, argv, play, &only);
 }

@@ -89,6 +89,7 @@ void scenario_half_close(vigil_sim *sim);
 void scenario_drain(vigil_sim *sim);
 void scenario_storm(vigil_sim *sim);
 void scenario_timers(vigil_sim *sim);
+void scenario_outage(vigil_sim *sim);
 void scenario_posts(vigil_sim *sim);
 void scenario_twins(vigil_sim *sim);
 
