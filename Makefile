@@ -299,10 +299,11 @@ GLIBC_STATIC = -static -s -Wl,--no-warnings
 ELSEWHERE    = $(MAKE) --no-print-directory $(PARALLEL) LDFLAGS=
 ON_STATIC    = $(ELSEWHERE) B=$(B)/static STATIC='$(GLIBC_STATIC)'
 ON_M32       = $(ELSEWHERE) B=$(B)/m32 CC='gcc-12 -m32 -Wno-psabi -idirafter /usr/include/$(HERE)'
-ON_MUSL      = $(ELSEWHERE) B=$(B)/musl CC=musl-gcc STATIC='-static -s'
+ON_MUSL      = $(ELSEWHERE) B=$(B)/musl CC='musl-gcc $(KERNEL_HEADERS)' STATIC='-static -s'
 ON_S390X     = $(ELSEWHERE) B=$(B)/s390x CC=s390x-linux-gnu-gcc STATIC='$(GLIBC_STATIC)'
 ON_AARCH64   = $(ELSEWHERE) B=$(B)/aarch64 CC=aarch64-linux-gnu-gcc STATIC='$(GLIBC_STATIC)'
 HERE         = $(shell $(CC) -print-multiarch 2>/dev/null)# where gcc-12 -m32 finds asm/*.h
+KERNEL_HEADERS = -idirafter /usr/include -idirafter /usr/include/$(HERE)# musl-gcc has none
 
 PORTABILITY = test-m32 test-musl test-s390x test-aarch64
 
@@ -316,9 +317,8 @@ test-portability:  ## 32 bits, musl, big-endian s390x and aarch64
 test-m32:  ## unit, conform and regress as programs of 32 bits
 	+@$(ON_M32) everything under-nothing
 
-# Without the benchmarks: musl-gcc has no headers of the kernel for the one on raw io_uring.
 test-musl:  ## unit, conform and regress with musl, static
-	+@$(ON_MUSL) all under-nothing
+	+@$(ON_MUSL) everything under-nothing
 
 test-s390x:  ## unit, conform and regress for s390x, by qemu-user
 	+@$(ON_S390X) everything under-qemu-user QEMU=qemu-s390x

@@ -30,6 +30,7 @@ static void *some_turns(void *rig)
 
 CONFORM(to_many_and_handed_over_it_was_sent_twice)
 {
+    test_needs_large_sets(backend);
     struct rig rig;
     rig_open_loop(&rig, backend, NULL);
     rig.ops = (vigil_conn_ops){ 0 };
