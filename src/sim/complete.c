@@ -48,6 +48,7 @@ void sim_ops_close(struct sim_backend *backend)
         vigil__list_remove(&slot->link);
         vigil__free(backend->allocator, slot, sizeof(*slot));
     }
+    sim_oracle_count(sim, "buffers come back");
     for (uint32_t i = 0; i < backend->buf_count; i++) {
         struct vigil__buf *buf = backend->bufs[i];
         if (buf->refs != 0)

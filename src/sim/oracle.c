@@ -49,6 +49,11 @@ void sim_oracle_count(vigil_sim *sim, const char *name)
         oracle->count++;
 }
 
+void sim_oracle_declare(vigil_sim *sim, const char *name)
+{
+    (void)oracle_find(sim, name); /* without memory it is declared in the next world */
+}
+
 bool vigil_sim_always(vigil_sim *sim, const char *name, bool holds, const char *format, ...)
 {
     sim_oracle_count(sim, name);
