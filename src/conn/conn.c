@@ -456,6 +456,8 @@ static vigil_ns conns_due(const vigil_loop *loop)
     if (!vigil__list_empty(&conns->dry) && loop->pool.lent < loop->pool.lendable)
         return VIGIL_NOWAIT;
     vigil_ns due = vigil__heap_due(&conns->deadlines);
+    if (!vigil__list_empty(&conns->dry) && conns->dry_due < due)
+        due = conns->dry_due;
     if (!vigil__list_empty(&conns->memory))
         due = loop->pool.returned       ? VIGIL_NOWAIT
               : conns->memory_due < due ? conns->memory_due

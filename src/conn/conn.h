@@ -156,7 +156,8 @@ struct vigil__conns {
     struct vigil__link all, all_listeners;
     struct vigil__link work, flush, closes;
     struct vigil__link memory; /* who waits for memory, first come first served; likewise */
-    struct vigil__link dry;    /* who waits for one of the kernel's buffers */
+    struct vigil__link dry;    /* who waits for one of the kernel's buffers, and */
+    vigil_ns dry_due;          /* when those that are held are asked for again */
     vigil_ns memory_due;       /* when to look again */
     uint32_t holders;          /* connections with output */
     vigil_ns heard, hearing;   /* who spoke before `heard` was listened to; before `hearing` soon */
@@ -268,6 +269,8 @@ static inline bool vigil__memory_short(const vigil_loop *loop)
 void vigil__memory_wait(vigil_loop *loop, struct vigil__conn *c);
 /* Waits for a buffer of the kernel's, which others have just now. */
 void vigil__memory_dry(vigil_loop *loop, struct vigil__conn *c);
+/* Gives a buffer of the kernel's back in which only input is held: the input is copied.  (input.c) */
+void vigil__input_unpin(vigil_loop *loop, struct vigil__conn *c);
 /* Wakes those for whom there is memory again; sheds when nothing comes back. */
 void vigil__memory_work(vigil_loop *loop);
 /* How much to read at once: less while memory is short; 0 for one whose own output waits then. */

@@ -171,6 +171,12 @@ static bool held_move(vigil_loop *loop, struct vigil__conn *c, size_t size)
     return true;
 }
 
+void vigil__input_unpin(vigil_loop *loop, struct vigil__conn *c)
+{
+    if (c->held != NULL && c->held->size_class == VIGIL__BUF_LENT)
+        (void)held_move(loop, c, c->held_len); /* without memory for it, it is asked again */
+}
+
 /* Joins a record's bytes to what is held.  Takes its buffer.  False: no memory, they are lost. */
 static bool held_join(vigil_loop *loop, struct vigil__conn *c, const struct vigil__record *record)
 {

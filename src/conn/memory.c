@@ -61,14 +61,28 @@ void vigil__memory_dry(vigil_loop *loop, struct vigil__conn *c)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     c->modest = true; /* or who has much to bring would take all of them again, each time */
+    if (vigil__list_empty(&conns->dry))
+        conns->dry_due = loop->now;    /* whoever holds some is asked for them at once */
     if (vigil__list_empty(&c->memory)) /* who waits for memory waits for more than that */
         vigil__list_append(&conns->dry, &c->memory);
+}
+
+/* Input that is held in the kernel's buffers is copied out of them.  That has been tried when it
+ * came, but then there may have been no memory for it. */
+static void dry_unpin(vigil_loop *loop)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    conns->dry_due = vigil__time_add(loop->now, look_again_ns);
+    for (struct vigil__link *at = conns->all.next; at != &conns->all; at = at->next)
+        vigil__input_unpin(loop, VIGIL_OWNER(at, struct vigil__conn, all));
 }
 
 /* First come, first served: as many as there are buffers for. */
 static void dry_work(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
+    if (loop->pool.lent == loop->pool.lendable && loop->now >= conns->dry_due)
+        dry_unpin(loop);
     uint32_t free = loop->pool.lendable - loop->pool.lent;
     for (; free > 0 && !vigil__list_empty(&conns->dry); free--) {
         struct vigil__conn *c = VIGIL_OWNER(conns->dry.next, struct vigil__conn, memory);
