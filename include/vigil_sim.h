@@ -13,10 +13,14 @@
  *   vigil_loop_open(&loop, &(vigil_loop_options){ .host = server });
  *   ... vigil_listen(loop, "10.0.0.1:7", ...); another host connects to it ...
  *   vigil_sim_run(sim, VIGIL_S(60));
- *   if (vigil_sim_failure(sim) != NULL) ...
+ *   vigil_loop_close(loop);
+ *   if (!vigil_sim_check_balance(sim)) puts(vigil_sim_failure(sim));
+ *   vigil_sim_close(sim);
  *
- * Link with libvigil_sim.a before libvigil.a.  Everything here is for the one thread that uses the
- * world; nothing is a system call.  vigil_sim(3) walks through finding a bug.
+ * Link with libvigil_sim.a and behind it the static libvigil.a (`pkg-config --libs vigil_sim`, or
+ * vigil::sim of CMake): the shared library keeps to itself what a world needs of it.  Everything
+ * here is for the one thread that uses the world; nothing is a system call.  Pointers and statuses
+ * are as in vigil.h.  vigil_sim(3) walks through finding a bug.
  */
 #ifndef VIGIL_SIM_H
 #define VIGIL_SIM_H
@@ -107,18 +111,18 @@ typedef struct vigil_sim_options {
     uint64_t seed;           /* choices come from it; 0: they are all 0 */
     const uint32_t *choices; /* these instead, each taken modulo what is asked; 0 behind the last */
     size_t choice_count;     /* with `choices` */
-    uint32_t faults_off;     /* bit per vigil_sim_fault: never in this world */
+    uint32_t faults_off;     /* bit 1 << VIGIL_SIM_RESET and so on: never in this world */
     bool calm;               /* no faults at all, whatever the choices; jitter and order stay */
-    vigil_text_fn *story;    /* gets a line for everything that happens; NULL: nobody */
-    void *story_arg;
+    vigil_text_fn *story;    /* gets a line, its newline included, for everything that happens */
+    void *story_arg;         /* story gets it */
 } vigil_sim_options;
 
-/* Makes a world; `options` may be NULL and is copied, but for `choices`, which must live as long as
- * the world does.  0, VIGIL_ENOMEM. */
+/* Makes a world, which the caller closes; `options` may be NULL and is copied, but for `choices`,
+ * which must live as long as the world does.  0, VIGIL_ENOMEM (then `*out` is NULL). */
 VIGIL_API int vigil_sim_open(vigil_sim **out, const vigil_sim_options *options);
 
 /* Ends the world.  Close its loops before: their memory and descriptors are checked against zero by
- * vigil_sim_check_balance(), not here.  NULL is allowed. */
+ * vigil_sim_check_balance(), not here.  Its hosts go with it.  NULL is allowed. */
 VIGIL_API void vigil_sim_close(vigil_sim *sim);
 
 /* Every decision of a world goes through this: a number below `n` (0 for n < 2), recorded.  0 must
@@ -126,16 +130,25 @@ VIGIL_API void vigil_sim_close(vigil_sim *sim);
  * is decided; choices of one label are shrunk together.  Yours to use, too. */
 VIGIL_API uint32_t vigil_sim_choose(vigil_sim *sim, const char *label, uint32_t n);
 
-/* The choices made so far; owned by the world, valid until the next one. */
+/* The choices made so far, and how many; owned by the world, valid until the next one. */
 VIGIL_API size_t vigil_sim_choices(const vigil_sim *sim, const uint32_t **out);
-/* The label of the i-th, or NULL. */
+/* The label of the i-th, as it was given, or NULL: there are not so many. */
 VIGIL_API const char *vigil_sim_choice_label(const vigil_sim *sim, size_t i);
 
 /* A number for all that happened: the same choices and the same program give the same. */
 VIGIL_API uint64_t vigil_sim_hash(const vigil_sim *sim);
 
-/* Virtual time.  It begins at 1 s. */
+/* Virtual time.  It begins at 1 s, and is what vigil_now() of every loop tells.  A story counts
+ * from 0. */
 VIGIL_API vigil_ns vigil_sim_now(const vigil_sim *sim);
+
+/* A line of your own in the story, as by printf, with the time before it and a newline behind it.
+ * Nothing where there is no story; choices and hash know nothing of it. */
+#ifdef __GNUC__
+__attribute__((format(printf, 2, 3)))
+#endif
+VIGIL_API void
+vigil_sim_tell(vigil_sim *sim, const char *format, ...);
 
 /* ---- hosts and links --------------------------------------------------------------------- */
 
@@ -147,10 +160,12 @@ typedef struct vigil_sim_host_options {
 } vigil_sim_host_options;
 
 /* A host at a numeric address, "10.0.0.1" or "fd00::1"; its own 127.0.0.1 and ::1 lead to itself.
- * `options` may be NULL.  The answer is what vigil_loop_options.host takes, and belongs to the
- * world.  Backends are "sim-ready" (descriptors are told to be ready) and "sim-complete"
- * (operations are performed); unasked, a choice decides.  NULL: the address is malformed or taken,
- * or no memory. */
+ * `options` may be NULL and is copied.  The answer is what vigil_loop_options.host takes, and
+ * belongs to the world.  Backends are "sim-ready" (descriptors are told to be ready) and
+ * "sim-complete" (operations are performed); unasked, a choice decides.  There is no name service,
+ * and Unix sockets are each host's own.
+ * NULL: the address is malformed or taken, or no memory.  Look at it where that may be: a loop
+ * whose host is NULL runs on this machine. */
 VIGIL_API const vigil_host *vigil_sim_host(vigil_sim *sim, const char *address,
                                            const vigil_sim_host_options *options);
 
@@ -167,16 +182,16 @@ typedef struct vigil_sim_link {
 VIGIL_API int vigil_sim_connect_hosts(vigil_sim *sim, const vigil_host *a, const vigil_host *b,
                                       const vigil_sim_link *link);
 
-/* Nothing passes between two hosts until healed; what was under way waits.  0, VIGIL_EINVAL,
- * VIGIL_ENOMEM. */
+/* Nothing passes between two hosts until healed; what was under way waits, and who connects tries
+ * again for 127 s.  0, VIGIL_EINVAL (not hosts of this world), VIGIL_ENOMEM. */
 VIGIL_API int vigil_sim_partition(vigil_sim *sim, const vigil_host *a, const vigil_host *b);
 VIGIL_API int vigil_sim_heal(vigil_sim *sim, const vigil_host *a, const vigil_host *b);
 
 /* Power off: the host says nothing more, its loops turn no more (close them; no callback of theirs
  * may count on the network), and its descriptors are gone.  Peers notice after the restart, when
- * their next segment is answered by a reset. */
+ * their next segment is answered by a reset.  Call it outside of the host's own callbacks. */
 VIGIL_API void vigil_sim_kill(vigil_sim *sim, const vigil_host *host);
-/* Power on: loops may be opened on it anew. */
+/* Power on: loops may be opened on it anew.  Those from before stay dead. */
 VIGIL_API void vigil_sim_restart(vigil_sim *sim, const vigil_host *host);
 
 /* Two connected stream sockets of a host, for vigil_adopt(); or a pipe, read end first.  They are
@@ -187,10 +202,11 @@ VIGIL_API int vigil_sim_pipe(vigil_sim *sim, const vigil_host *host, vigil_fd ou
  * VIGIL_ENOMEM. */
 VIGIL_API int vigil_sim_file(vigil_sim *sim, const vigil_host *host, const void *p, size_t n,
                              vigil_fd *out);
-/* Closes a descriptor that is yours. */
+/* Closes a descriptor that is yours; nothing if it is not open. */
 VIGIL_API void vigil_sim_close_fd(vigil_sim *sim, const vigil_host *host, vigil_fd fd);
 
-/* The signal arrives at the process on that host, for vigil_on_signal() and stop_on_signals. */
+/* The signal (SIGTERM and so on) arrives at the process on that host, for vigil_on_signal() and
+ * stop_on_signals.  Where nobody asked for it nothing happens. */
 VIGIL_API void vigil_sim_signal(vigil_sim *sim, const vigil_host *host, int signo);
 
 /* ---- faults at will ---------------------------------------------------------------------- */
@@ -199,8 +215,10 @@ VIGIL_API void vigil_sim_signal(vigil_sim *sim, const vigil_host *host, int sign
  * end.  Connections that were hurt stay so; sticky faults end. */
 VIGIL_API void vigil_sim_faults(vigil_sim *sim, bool on);
 
-/* The n-th call of that kind from now on, 1 the next, fails with `status`; with `sticky` all from
- * then on.  `host` NULL: of any host.  n 0 takes it back. */
+/* The n-th call of that kind from now on, 1 the next, fails with `status`, one of VIGIL_E*; with
+ * `sticky` all from then on.  An ALLOCATE answers NULL, whatever `status` is.  `host` NULL: of each
+ * host that there is, counted by itself.  n 0 takes it back.  This is no choice: it happens in calm
+ * worlds and while the faults are off, too. */
 VIGIL_API void vigil_sim_fail_call(vigil_sim *sim, const vigil_host *host, vigil_sim_call call,
                                    uint64_t n, int status, bool sticky);
 
@@ -217,59 +235,75 @@ VIGIL_API bool vigil_sim_excused(const vigil_sim *sim, const vigil_host *host, v
 
 /* ---- running ----------------------------------------------------------------------------- */
 
-/* Turns the loops of all hosts and lets time pass until `until_ns` of virtual time, or until
- * nothing is left that could happen.  Also vigil_loop_run() of one loop does that, as long as it
- * waits.  0: the time has come; 1: nothing is left; VIGIL_ECANCELED: something has failed. */
+/* Turns the loops of all hosts and lets time pass until the clock, vigil_sim_now(), says
+ * `until_ns`, or until nothing is left that could happen (a listener alone is nothing).  Also
+ * vigil_loop_run() of one loop does that, as long as it waits.  Call it outside of callbacks.
+ * 0: the time has come; 1: nothing is left; VIGIL_ECANCELED: something has failed, now or before. */
 VIGIL_API int vigil_sim_run(vigil_sim *sim, vigil_ns until_ns);
 
-/* As long as `goes_on` answers true, which is asked after every step. */
+/* As vigil_sim_run(), as long as `goes_on` answers true, which is asked before every step; 0 also
+ * when it does not. */
 VIGIL_API int vigil_sim_run_while(vigil_sim *sim, bool (*goes_on)(void *arg), void *arg,
                                   vigil_ns until_ns);
 
-/* Calls `fn` in `delay_ns` of virtual time, from vigil_sim_run(), outside of any loop.
- * 0, VIGIL_EINVAL (negative delay), VIGIL_ENOMEM. */
+/* Calls `fn` once, in `delay_ns` of virtual time, while the world runs, outside of any loop; it may
+ * partition, kill, signal, or call into any loop.  If the world is closed before, never.
+ * 0, VIGIL_EINVAL (negative delay, no fn), VIGIL_ENOMEM. */
 VIGIL_API int vigil_sim_after(vigil_sim *sim, vigil_ns delay_ns, void (*fn)(void *arg), void *arg);
 
 /* ---- what must hold ---------------------------------------------------------------------- */
 
-/* Notes that `name` (static storage) was looked at, and fails the world if it does not hold.
- * `format` as printf tells the case.  Answers `holds`. */
+/* Oracles: what a world is judged by, each under a name in static storage.  A run counts how often
+ * each was looked at, since one that never was proves nothing.  What fails first is the world's
+ * failure, and vigil_sim_run() then ends; shrinking keeps a failure of the same name. */
+
+/* Notes that `name` was looked at, and fails the world if it does not hold; `format`, as by printf,
+ * tells the case.  Answers `holds`.  Also from callbacks. */
 #ifdef __GNUC__
 __attribute__((format(printf, 4, 5)))
 #endif
 VIGIL_API bool
 vigil_sim_always(vigil_sim *sim, const char *name, bool holds, const char *format, ...);
 
-/* Calls `holds` after every step of vigil_sim_run(): it must hold each time. */
+/* Calls `holds` after every step of the world from now on: it must be true each time.  `arg` must
+ * live until the world is closed or runs no more.  0, VIGIL_ENOMEM. */
 VIGIL_API int vigil_sim_invariant(vigil_sim *sim, const char *name, bool (*holds)(void *arg),
                                   void *arg);
 
-/* Turns the faults off and runs until `holds` answers true; fails the world when that has not come
- * within `within_ns`.  0; VIGIL_ETIMEDOUT; VIGIL_ECANCELED: something failed before. */
+/* Turns the faults off, where they stay, and runs until `holds` answers true; fails the world when
+ * that has not come within `within_ns` of virtual time from now.  Connections that were hurt before
+ * need not recover: time limits must end them.
+ * 0; VIGIL_ETIMEDOUT; VIGIL_ECANCELED: something else failed, now or before. */
 VIGIL_API int vigil_sim_eventually(vigil_sim *sim, const char *name, bool (*holds)(void *arg),
                                    void *arg, vigil_ns within_ns);
 
 /* After all loops are closed: no descriptor is open and no memory in use on any host, and nothing
- * that was freed has been written to. */
+ * that was freed has been written to; else the world fails.  True: so it is, and nothing failed
+ * before. */
 VIGIL_API bool vigil_sim_check_balance(vigil_sim *sim);
 
-/* What failed first, or NULL; owned by the world. */
+/* What failed first, "name: case", or NULL; owned by the world. */
 VIGIL_API const char *vigil_sim_failure(const vigil_sim *sim);
 
 /* ---- many seeds -------------------------------------------------------------------------- */
 
-/* One run in a fresh world: makes hosts and loops, runs, and says what must hold. */
+/* One run in a fresh world: makes hosts and loops, runs, says what must hold, and closes the loops,
+ * also after a failure.  The world is closed for it.  It is called many times with the same `arg`:
+ * what a run changes it must set anew, and all that differs must come from the world, no clock and
+ * no random number of elsewhere, or a failure cannot be replayed. */
 typedef void vigil_sim_test_fn(vigil_sim *sim, void *arg);
 
-/* Finds a failing trace smaller: cuts the end off, sets choices to 0 one label at a time and in
- * ever smaller pieces, while the same oracle still fails.  `choices` is changed in place; answers
- * how many are left.  At most `runs_max` runs of `test`. */
+/* Makes a failing trace smaller: cuts the end off, sets choices to 0 one label at a time and in
+ * ever smaller pieces, and deletes some, while the same oracle still fails.  `choices` is yours and
+ * changed in place; answers how many are left: `count`, and nothing changed, if the test passes or
+ * memory is short.  At most `runs_max` runs of `test`. */
 VIGIL_API size_t vigil_sim_shrink(vigil_sim_test_fn *test, void *arg, uint32_t *choices,
                                   size_t count, unsigned runs_max);
 
-/* The main function of a test program: runs `test` in one world per seed; `--help` tells the
- * options.  A failure is printed with the one command that replays it.  Answers an exit code:
- * 0 all passed, 1 some failed, 2 usage. */
+/* The main function of a test program: runs `test` in one world per seed until one fails; some
+ * seeds run twice, and must come out the same.  A failure is printed with the command that replays
+ * it; `--help` tells the options, vigil_sim(3) explains them.  Results go to stdout, bad options to
+ * stderr.  Answers an exit code: 0 all passed, 1 one failed, 2 usage. */
 VIGIL_API int vigil_sim_main(int argc, char **argv, vigil_sim_test_fn *test, void *arg);
 
 #ifdef __cplusplus

@@ -123,29 +123,53 @@ static bool read_options(struct options *o, int argc, char **argv)
 
 /* ---- traces in files: a line "value label" per choice ---- */
 
-static uint32_t *read_trace(const char *path, size_t *count)
+struct trace {
+    uint32_t *choices; /* by malloc() */
+    size_t count, room;
+};
+
+static bool trace_add(struct trace *trace, uint32_t value)
+{
+    if (trace->count == trace->room) {
+        size_t room = trace->room != 0 ? 2 * trace->room : 1024;
+        uint32_t *more = realloc(trace->choices, room * sizeof(*more));
+        if (more == NULL)
+            return false;
+        trace->choices = more;
+        trace->room = room;
+    }
+    trace->choices[trace->count++] = value;
+    return true;
+}
+
+static bool read_choice(const char *line, uint32_t *out)
+{
+    char *end;
+    unsigned long long value = strtoull(line, &end, 10);
+    *out = (uint32_t)value;
+    return line[0] >= '0' && line[0] <= '9' && (*end == ' ' || *end == '\n') && value <= UINT32_MAX;
+}
+
+/* False: that is printed. */
+static bool read_trace(const char *path, const char *program, struct trace *out)
 {
     FILE *file = fopen(path, "r");
-    if (file == NULL)
-        return NULL;
-    size_t room = 1024;
-    uint32_t *choices = malloc(room * sizeof(*choices));
+    if (file == NULL) {
+        fprintf(stderr, "%s: cannot read %s\n", program, path);
+        return false;
+    }
     char line[256];
-    *count = 0;
-    while (choices != NULL && fgets(line, sizeof(line), file) != NULL) {
+    bool good = true;
+    for (size_t number = 1; good && fgets(line, sizeof(line), file) != NULL; number++) {
+        uint32_t value;
         if (line[0] == '#')
             continue;
-        if (*count == room) {
-            uint32_t *more = realloc(choices, 2 * room * sizeof(*choices));
-            if (more == NULL)
-                break;
-            choices = more;
-            room *= 2;
-        }
-        choices[(*count)++] = (uint32_t)strtoul(line, NULL, 10);
+        good = read_choice(line, &value) && trace_add(out, value);
+        if (!good)
+            fprintf(stderr, "%s: %s:%zu: not a choice, as \"3 label\"\n", program, path, number);
     }
     fclose(file);
-    return choices;
+    return good;
 }
 
 static bool write_trace(const char *path, vigil_sim *sim)
@@ -180,50 +204,81 @@ static vigil_sim *run_once(vigil_sim_test_fn *test, void *arg, const vigil_sim_o
     return sim;
 }
 
-static int single(const struct options *o, char **argv, vigil_sim_test_fn *test, void *arg)
+static size_t count_set(const uint32_t *choices, size_t count)
 {
-    vigil_sim_options options = { .seed = o->from };
-    uint32_t *choices = NULL;
-    if (o->replay != NULL) {
-        choices = read_trace(o->replay, &options.choice_count);
-        if (choices == NULL) {
-            fprintf(stderr, "%s: cannot read %s\n", argv[0], o->replay);
-            return 2;
-        }
-    }
-    options.choices = choices;
-    if (o->shrink) {
-        vigil_sim *sim = run_once(test, arg, &options);
-        const uint32_t *made;
-        size_t count = sim != NULL ? vigil_sim_choices(sim, &made) : 0;
-        uint32_t *copy = malloc((count + 1) * sizeof(*copy));
-        if (sim == NULL || copy == NULL)
-            return 1;
-        memcpy(copy, made, count * sizeof(*copy));
-        bool fails = vigil_sim_failure(sim) != NULL;
-        vigil_sim_close(sim);
-        options.choices = copy;
-        options.choice_count = fails ? vigil_sim_shrink(test, arg, copy, count, SHRINK_RUNS_MAX)
-                                     : count;
-        printf("shrunk from %zu choices to %zu\n", count, options.choice_count);
-        free(choices);
-        choices = copy;
-    }
-    options.story = o->trace ? print_story : NULL;
-    vigil_sim *sim = run_once(test, arg, &options);
+    size_t set = 0;
+    for (size_t i = 0; i < count; i++)
+        set += choices[i] != 0;
+    return set;
+}
+
+/* Notes the choices that `options` lead to, made small if they make the test fail.  False: no
+ * memory. */
+static bool shrink(const vigil_sim_options *options, struct trace *out, vigil_sim_test_fn *test,
+                   void *arg)
+{
+    vigil_sim *sim = run_once(test, arg, options);
+    const uint32_t *made;
+    bool good = sim != NULL;
+    size_t count = good ? vigil_sim_choices(sim, &made) : 0;
+    for (size_t i = 0; i < count && good; i++)
+        good = trace_add(out, made[i]);
+    bool fails = good && vigil_sim_failure(sim) != NULL;
+    vigil_sim_close(sim);
+    if (!fails)
+        return good;
+    size_t set = count_set(out->choices, count);
+    out->count = vigil_sim_shrink(test, arg, out->choices, count, SHRINK_RUNS_MAX);
+    printf("shrunk from %zu choices, %zu of them not 0, to %zu and %zu\n", count, set, out->count,
+           count_set(out->choices, out->count));
+    return true;
+}
+
+/* Runs the choices of `options`, tells and saves what was asked for: the exit code. */
+static int replay(const struct options *o, const char *program, const vigil_sim_options *options,
+                  vigil_sim_test_fn *test, void *arg)
+{
+    vigil_sim *sim = run_once(test, arg, options);
     if (sim == NULL)
         return 1;
     const char *failure = vigil_sim_failure(sim);
     bool saved = o->save == NULL || write_trace(o->save, sim);
     if (!saved)
-        fprintf(stderr, "%s: cannot write %s\n", argv[0], o->save);
+        fprintf(stderr, "%s: cannot write %s\n", program, o->save);
     printf("%s: %zu choices, %llu connections, %.3f virtual s, hash %016llx\n",
            failure != NULL ? failure : "passes", sim->choice_count,
            (unsigned long long)sim->connections,
            (double)(sim->now - VIGIL_S(1)) / (double)VIGIL_S(1), (unsigned long long)sim->hash);
     int code = failure != NULL || !saved;
     vigil_sim_close(sim);
-    free(choices);
+    return code;
+}
+
+static int single(const struct options *o, const char *program, vigil_sim_test_fn *test, void *arg)
+{
+    static const uint32_t none;
+    vigil_sim_options options = { .seed = o->from };
+    struct trace given = { 0 };
+    struct trace small = { 0 };
+    int code = 2;
+    if (o->replay != NULL) {
+        if (!read_trace(o->replay, program, &given))
+            goto done;
+        options.choices = given.count > 0 ? given.choices : &none;
+        options.choice_count = given.count;
+    }
+    code = 1;
+    if (o->shrink) {
+        if (!shrink(&options, &small, test, arg))
+            goto done;
+        options.choices = small.count > 0 ? small.choices : &none;
+        options.choice_count = small.count;
+    }
+    options.story = o->trace ? print_story : NULL;
+    code = replay(o, program, &options, test, arg);
+done:
+    free(given.choices);
+    free(small.choices);
     return code;
 }
 
@@ -344,7 +399,7 @@ int vigil_sim_main(int argc, char **argv, vigil_sim_test_fn *test, void *arg)
         return 0;
     }
     if (o.one || o.replay != NULL)
-        return single(&o, argv, test, arg);
+        return single(&o, argv[0], test, arg);
     struct totals *totals = calloc(1, sizeof(*totals));
     if (totals == NULL)
         return 1;

@@ -100,6 +100,37 @@ static bool delete_piece(struct shrink *shrink, size_t from, size_t piece)
     return adopt_if_failing(shrink, shrink->count - piece);
 }
 
+static bool is_labelled(const struct shrink *shrink, size_t i, const char *label)
+{
+    return i < shrink->count && shrink->labels[i] != NULL && strcmp(shrink->labels[i], label) == 0;
+}
+
+/* A fault that is off is asked for no more: its rate and its occasions leave together with it, so
+ * that what stands behind them keeps its meaning. */
+static bool forget_fault(struct shrink *shrink, size_t on, const char *name)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < shrink->count; i++) {
+        if ((i == on + 1 && is_labelled(shrink, i, "fault rate")) || is_labelled(shrink, i, name))
+            continue;
+        shrink->tried[count++] = i == on ? 0 : shrink->best[i];
+    }
+    return adopt_if_failing(shrink, count);
+}
+
+static bool forget_faults(struct shrink *shrink)
+{
+    bool better = false;
+    unsigned fault = 0;
+    for (size_t i = 0; i < shrink->count && fault < VIGIL_SIM_FAULT_COUNT; i++) {
+        if (!is_labelled(shrink, i, "fault on"))
+            continue;
+        const char *name = vigil_sim_fault_name(fault++);
+        better = (shrink->best[i] != 0 && forget_fault(shrink, i, name)) || better;
+    }
+    return better;
+}
+
 static bool in_pieces(struct shrink *shrink,
                       bool (*with)(struct shrink *shrink, size_t from, size_t piece))
 {
@@ -116,6 +147,7 @@ static void shrink_all(struct shrink *shrink)
     while (better && shrink->runs_left > 0) {
         cut_end(shrink);
         better = zero_labels(shrink);
+        better = forget_faults(shrink) || better;
         better = in_pieces(shrink, zero_piece) || better;
         better = in_pieces(shrink, delete_piece) || better;
     }

@@ -332,6 +332,16 @@ void sim_story(vigil_sim *sim, const struct sim_host *host, const char *format, 
     va_end(args);
 }
 
+void vigil_sim_tell(vigil_sim *sim, const char *format, ...)
+{
+    va_list args;
+    if (sim->options.story == NULL)
+        return;
+    va_start(args, format);
+    tell(sim, "", format, args);
+    va_end(args);
+}
+
 void sim_story_file(const struct sim_file *file, const char *format, ...)
 {
     char local[96], remote[96], who[200];
