@@ -238,7 +238,7 @@ VIGIL_API bool vigil_sim_excused(const vigil_sim *sim, const vigil_host *host, v
 /* Turns the loops of all hosts and lets time pass until the clock, vigil_sim_now(), says
  * `until_ns`, or until nothing is left that could happen (a listener alone is nothing).  Also
  * vigil_loop_run() of one loop does that, as long as it waits.  Call it outside of callbacks.
- * 0: the time has come; 1: nothing is left; VIGIL_ECANCELED: something has failed, now or before. */
+ * 0: the time has come; 1: nothing is left; VIGIL_ECANCELED: something failed, now or before. */
 VIGIL_API int vigil_sim_run(vigil_sim *sim, vigil_ns until_ns);
 
 /* As vigil_sim_run(), as long as `goes_on` answers true, which is asked before every step; 0 also

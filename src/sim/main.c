@@ -245,7 +245,7 @@ static int replay(const struct options *o, const char *program, const vigil_sim_
     bool saved = o->save == NULL || write_trace(o->save, sim);
     if (!saved)
         fprintf(stderr, "%s: cannot write %s\n", program, o->save);
-    printf("%s: %zu choices, %llu connections, %.3f virtual s, hash %016llx\n",
+    printf("%s\n%zu choices, %llu connections, %.3f virtual s, hash %016llx\n",
            failure != NULL ? failure : "passes", sim->choice_count,
            (unsigned long long)sim->connections,
            (double)(sim->now - VIGIL_S(1)) / (double)VIGIL_S(1), (unsigned long long)sim->hash);
