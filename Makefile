@@ -381,6 +381,7 @@ MAN_LINK_TO = $(MANDIR)/man3/$(word 2,$(subst :, ,$1))
 INSTALLED = $(BINDIR)/vigil $(INCLUDEDIR)/vigil.h $(INCLUDEDIR)/vigil_sim.h \
             $(LIBDIR)/libvigil.a $(LIBDIR)/libvigil_sim.a $(LIBDIR)/libvigil.so \
             $(LIBDIR)/$(SONAME) $(LIBDIR)/libvigil.so.$(VERSION) $(LIBDIR)/pkgconfig/vigil.pc \
+            $(LIBDIR)/pkgconfig/vigil_sim.pc \
             $(CMAKEDIR)/vigil-config.cmake $(CMAKEDIR)/vigil-config-version.cmake \
             $(foreach man,$(MANS),$(call MAN_TO,$(man))) \
             $(foreach link,$(MAN_LINKS),$(call MAN_LINK_TO,$(link)))
@@ -394,6 +395,7 @@ install: $(LIBS) $(B)/vigil  ## to DESTDIR and PREFIX
 	ln -sf libvigil.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libvigil.so
 	$(FILLED) vigil.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/vigil.pc
+	$(FILLED) vigil_sim.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/vigil_sim.pc
 	$(FILLED) cmake/vigil-config.cmake.in >$(DESTDIR)$(CMAKEDIR)/vigil-config.cmake
 	$(FILLED) cmake/vigil-config-version.cmake.in \
 	    >$(DESTDIR)$(CMAKEDIR)/vigil-config-version.cmake
