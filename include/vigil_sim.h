@@ -178,7 +178,7 @@ typedef struct vigil_sim_link {
 } vigil_sim_link;
 
 /* Sets the link of two hosts, for connections that are made from now on.  `a` may be `b`.
- * 0, VIGIL_EINVAL (a negative time, or not hosts of this world), VIGIL_ENOMEM. */
+ * 0, VIGIL_EINVAL (no link, a negative time, or not hosts of this world), VIGIL_ENOMEM. */
 VIGIL_API int vigil_sim_connect_hosts(vigil_sim *sim, const vigil_host *a, const vigil_host *b,
                                       const vigil_sim_link *link);
 
@@ -266,7 +266,7 @@ VIGIL_API bool
 vigil_sim_always(vigil_sim *sim, const char *name, bool holds, const char *format, ...);
 
 /* Calls `holds` after every step of the world from now on: it must be true each time.  `arg` must
- * live until the world is closed or runs no more.  0, VIGIL_ENOMEM. */
+ * live until the world is closed or runs no more.  0, VIGIL_EINVAL (no holds), VIGIL_ENOMEM. */
 VIGIL_API int vigil_sim_invariant(vigil_sim *sim, const char *name, bool (*holds)(void *arg),
                                   void *arg);
 

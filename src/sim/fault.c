@@ -165,6 +165,8 @@ int sim_call(struct sim_host *host, vigil_sim_call call)
 void vigil_sim_fail_call(vigil_sim *sim, const vigil_host *host, vigil_sim_call call, uint64_t n,
                          int status, bool sticky)
 {
+    if ((unsigned)call >= VIGIL_SIM_CALL_COUNT)
+        return;
     for (struct vigil__link *at = sim->hosts.next; at != &sim->hosts; at = at->next) {
         struct sim_host *each = VIGIL_OWNER(at, struct sim_host, link);
         if (host == NULL || &each->table == host)
@@ -175,6 +177,8 @@ void vigil_sim_fail_call(vigil_sim *sim, const vigil_host *host, vigil_sim_call 
 uint64_t vigil_sim_calls(const vigil_sim *sim, const vigil_host *host, vigil_sim_call call)
 {
     uint64_t sum = 0;
+    if ((unsigned)call >= VIGIL_SIM_CALL_COUNT)
+        return 0;
     for (const struct vigil__link *at = sim->hosts.next; at != &sim->hosts; at = at->next) {
         const struct sim_host *each = VIGIL_OWNER(at, struct sim_host, link);
         if (host == NULL || &each->table == host)
@@ -185,5 +189,5 @@ uint64_t vigil_sim_calls(const vigil_sim *sim, const vigil_host *host, vigil_sim
 
 uint64_t vigil_sim_hits(const vigil_sim *sim, vigil_sim_fault fault)
 {
-    return sim->hits[fault];
+    return (unsigned)fault < VIGIL_SIM_FAULT_COUNT ? sim->hits[fault] : 0;
 }

@@ -180,7 +180,8 @@ static struct sim_link *link_made(vigil_sim *sim, const vigil_host *a, const vig
 int vigil_sim_connect_hosts(vigil_sim *sim, const vigil_host *a, const vigil_host *b,
                             const vigil_sim_link *link)
 {
-    if (!is_of(sim, a) || !is_of(sim, b) || link->latency_ns < 0 || link->jitter_ns < 0)
+    if (!is_of(sim, a) || !is_of(sim, b) || link == NULL || link->latency_ns < 0 ||
+        link->jitter_ns < 0)
         return VIGIL_EINVAL;
     struct sim_link *between = link_made(sim, a, b);
     if (between == NULL)

@@ -68,6 +68,8 @@ bool vigil_sim_always(vigil_sim *sim, const char *name, bool holds, const char *
 
 int vigil_sim_invariant(vigil_sim *sim, const char *name, bool (*holds)(void *arg), void *arg)
 {
+    if (holds == NULL)
+        return VIGIL_EINVAL;
     struct sim_invariant *invariant = vigil__alloc(&sim->memory, sizeof(*invariant));
     if (invariant == NULL)
         return VIGIL_ENOMEM;

@@ -144,6 +144,8 @@ static bool in_pieces(struct shrink *shrink,
 static void shrink_all(struct shrink *shrink)
 {
     bool better = still_fails(shrink, shrink->best, shrink->count);
+    if (!better)
+        return;
     while (better && shrink->runs_left > 0) {
         cut_end(shrink);
         better = zero_labels(shrink);
