@@ -105,8 +105,8 @@ endef
 $(B)/examples/%: examples/%.c $(B)/libvigil.a
 	$(call program,$(PUBLIC_FLAGS))
 
-$(B)/examples/sim_echo $(B)/tests/unit/sim: SIM = $(B)/libvigil_sim.a
-$(B)/examples/sim_echo $(B)/tests/unit/sim: $(B)/libvigil_sim.a
+$(B)/examples/sim_echo: SIM = $(B)/libvigil_sim.a
+$(B)/examples/sim_echo: $(B)/libvigil_sim.a
 
 # Callbacks of few statements leave parameters unused.
 $(B)/examples/echo $(B)/examples/sim_echo: PUBLIC_FLAGS += -Wno-unused-parameter
