@@ -269,7 +269,7 @@ static inline bool vigil__memory_short(const vigil_loop *loop)
 void vigil__memory_wait(vigil_loop *loop, struct vigil__conn *c);
 /* Waits for a buffer of the kernel's, which others have just now. */
 void vigil__memory_dry(vigil_loop *loop, struct vigil__conn *c);
-/* Gives a buffer of the kernel's back in which only input is held: the input is copied.  (input.c) */
+/* Gives a buffer of the kernel's back, in which input is held, by copying that (input.c). */
 void vigil__input_unpin(vigil_loop *loop, struct vigil__conn *c);
 /* Wakes those for whom there is memory again; sheds when nothing comes back. */
 void vigil__memory_work(vigil_loop *loop);
