@@ -43,6 +43,8 @@ CONFORM  := $(patsubst %.c,$(B)/%,$(wildcard tests/conform/*.c)) \
             $(B)/tests/conform/select_call_by_poll
 REGRESS  := $(patsubst %.c,$(B)/%,$(wildcard tests/regress/*.c))
 HELPERS  := $(patsubst %.c,$(B)/%,$(wildcard tests/battery/*.c))
+TARGETS  := $(filter-out replay,$(basename $(notdir $(wildcard fuzz/*.c))))
+FUZZERS  := $(TARGETS:%=$(B)/fuzz/%)
 TESTS    := $(UNIT) $(CONFORM) $(REGRESS)
 THREADED := $(patsubst %.c,$(B)/%,$(shell grep -lsE 'pthread_create|in_thread|write_later' \
             $(TESTS:$(B)/%=%.c) /dev/null))
@@ -55,7 +57,7 @@ say = @$(if $(V),:,echo '  $1  $@')
 
 all: $(LIBS) $(B)/vigil $(EXAMPLES)  ## build the command, the libraries and the examples
 
-everything: all $(TESTS) $(HELPERS) $(BENCHES) $(B)/tests/sim/sim  ## all, and the tests' and benchmarks' programs
+everything: all $(TESTS) $(HELPERS) $(BENCHES) $(FUZZERS) $(B)/tests/sim/sim  ## all, and the tests' and benchmarks' programs
 
 $(B)/libvigil.a: $(LIB_OBJ)
 	$(call say,AR)
@@ -130,6 +132,19 @@ $(B)/tests/sim/sim: $(wildcard tests/sim/*.[ch]) $(B)/libvigil_sim.a $(B)/libvig
 	$(Q)$(CC) $(TEST_FLAGS) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(STATIC) -o $@ $(filter %.c,$^) \
 	    $(B)/libvigil_sim.a $(B)/libvigil.a
 
+# FUZZ_MAIN is what runs a target: here it only replays files; the fuzzers have one of their own.
+FUZZ_MAIN = $(B)/fuzz/replay.o
+$(B)/fuzz/%: fuzz/%.c $(B)/fuzz/replay.o $(B)/libvigil.a
+	$(call program,$(TEST_FLAGS) $(FUZZ_WITH) $(FUZZ_MAIN))
+
+$(B)/fuzz/replay.o: fuzz/replay.c fuzz/fuzz.h $(B)/flags
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(TEST_FLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+$(B)/fuzz/args: FUZZ_WITH = $(filter-out %/main.o,$(TOOL_OBJ))# the command line is the tool's
+$(B)/fuzz/args: $(TOOL_OBJ)
+
 # vigil_select as it is where select(2) has no sets of any size: its own copy of one_call.c.
 $(B)/tests/conform/select_call_by_poll: tests/conform/select_call.c src/poller/one_call.c \
         $(B)/libvigil_sim.a $(B)/libvigil.a
@@ -142,7 +157,7 @@ $(B)/flags: always
 	@echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' >$@
 
 -include $(LIB_OBJ:.o=.d) $(SIM_OBJ:.o=.d) $(TOOL_OBJ:.o=.d)
--include $(addsuffix .d,$(EXAMPLES) $(BENCHES) $(TESTS) $(HELPERS))
+-include $(addsuffix .d,$(EXAMPLES) $(BENCHES) $(TESTS) $(HELPERS) $(FUZZERS))
 
 .PHONY: windows test-windows windows-conform windows-interop windows-tutorial windows-battery
 WINDOWS = $(MAKE) --no-print-directory $(PARALLEL) -f windows.mk B=$(B)/windows
@@ -181,9 +196,9 @@ demo:  ## see the tutorial alive: an echo server, its clients, every byte checke
 
 test:  ## everything that fits into 8 minutes, with each step's time
 	@scripts/setup test
-	@$(STEPS) everything test-clang check test-unit test-conform test-regress test-kqueue \
-	    test-sim test-sim-asan test-tutorial test-examples test-tool test-package test-battery \
-	    test-asan
+	@$(STEPS) everything test-clang check test-unit test-conform test-regress test-fuzz \
+	    test-kqueue test-sim test-sim-asan test-tutorial test-examples test-tool test-package \
+	    test-battery test-asan
 
 test-long:  ## what takes longer: the full battery, valgrind, TSan, MSan, other machines and kernels
 	@scripts/setup long
@@ -291,6 +306,42 @@ under-sanitizer-threaded: $(THREADED)
 
 under-sanitizer-battery: $(B)/vigil $(B)/examples/echo $(HELPERS)
 	@VIGIL_BATTERY_SANITIZER=1 $(FIXED) $(TAP) --verbose 'tests/battery/run --build $(B) --quick'
+
+# ---- fuzzing -----------------------------------------------------------------------------------
+
+.PHONY: fuzz fuzzers fuzz-libfuzzer fuzz-afl fuzz-corpus test-fuzz
+# One build directory for each fuzzer: what is in build/fuzz only replays.
+FUZZ_SECONDS = 60# of each target, with each fuzzer
+FUZZ_FLAGS = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+ON_LIBFUZZER = $(SANITIZED) B=$(B)/libfuzzer CC=clang FUZZ_MAIN=-fsanitize=fuzzer \
+               CFLAGS='$(FUZZ_FLAGS) -fsanitize=fuzzer-no-link'
+ON_AFL = $(SANITIZED) B=$(B)/afl CC=afl-clang-fast FUZZ_MAIN=-fsanitize=fuzzer \
+         CFLAGS='$(FUZZ_FLAGS) -fsanitize-trap=undefined'
+
+FUZZ_LONG = scripts/fuzz libfuzzer --keep --seed 0 --seconds $(FUZZ_SECONDS)
+
+fuzz:  ## each target of fuzz/ for FUZZ_SECONDS with libFuzzer, and with AFL++
+	@scripts/setup fuzz || echo '  what is not there is skipped'
+	@$(STEPS) fuzzers fuzz-libfuzzer fuzz-afl
+
+test-fuzz: fuzzers  ## the fuzzers' corpora once more, and a few seconds of libFuzzer each
+	+@$(ON_LIBFUZZER) fuzzers
+	@$(TAP) $(TARGETS:%='scripts/fuzz replay --build $(B) %') \
+	    $(TARGETS:%='scripts/fuzz libfuzzer --build $(B)/libfuzzer %')
+
+fuzz-libfuzzer:
+	+@$(ON_LIBFUZZER) fuzzers
+	@$(TAP) $(TARGETS:%='$(FUZZ_LONG) --build $(B)/libfuzzer %')
+
+fuzz-afl:
+	+@if command -v afl-clang-fast >/dev/null; then $(ON_AFL) fuzzers; fi
+	@$(TAP) $(TARGETS:%='scripts/fuzz afl --seconds $(FUZZ_SECONDS) --build $(B)/afl %')
+
+fuzz-corpus:  ## make fuzz/corpus anew of it and what `make fuzz` found
+	+@$(ON_LIBFUZZER) fuzzers
+	@$(TAP) $(TARGETS:%='scripts/fuzz minimise --build $(B)/libfuzzer %')
+
+fuzzers: $(FUZZERS)
 
 # ---- other machines ---------------------------------------------------------------------------
 
