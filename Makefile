@@ -343,6 +343,39 @@ fuzz-corpus:  ## make fuzz/corpus anew of it and what `make fuzz` found
 
 fuzzers: $(FUZZERS)
 
+# ---- coverage ----------------------------------------------------------------------------------
+
+.PHONY: coverage under-coverage under-coverage-on-the-model
+COVERED = -O1 -g -fPIC -fprofile-instr-generate -fcoverage-mapping -fcoverage-mcdc
+ON_COVERED = $(SANITIZED) B=$(B)/$1 CC=clang-19 CFLAGS='$(COVERED)'
+AT_EXIT = LDFLAGS='-Wl,--wrap=_exit $(B)/$1/exit.o'
+ON_MODEL = MODEL=kevent CPPFLAGS='$(CPPFLAGS) -DVIGIL_KQUEUE_MODEL -Itests/model/include'
+
+coverage:  ## which lines, branches and conditions of src/ the tests reach
+	@scripts/setup coverage
+	@rm -rf $(B)/coverage/profiles $(B)/coverage-kqueue/profiles
+	+@$(call ON_COVERED,coverage) $(B)/coverage/exit.o
+	+@$(call ON_COVERED,coverage-kqueue) $(B)/coverage-kqueue/exit.o
+	+-@$(call ON_COVERED,coverage) $(call AT_EXIT,coverage) under-coverage
+	+-@$(call ON_COVERED,coverage-kqueue) $(call AT_EXIT,coverage-kqueue) $(ON_MODEL) \
+	    under-coverage-on-the-model
+	@scripts/coverage $(B)/coverage $(B)/coverage-kqueue
+
+# Programs share few files, into which each adds what it ran.
+under-coverage: everything
+	@LLVM_PROFILE_FILE=$(CURDIR)/$(B)/profiles/%2m.profraw TEST_TIME_SCALE=5 $(TAP) $(TESTS) \
+	    'tests/tool/run.py $(B)/vigil' 'tests/tutorial/run.py $(B)/examples' \
+	    'tests/examples/run.py $(B)/examples' 'tests/battery/run --build $(B) --quick' \
+	    $(TARGETS:%='scripts/fuzz replay --build $(B) %')
+
+under-coverage-on-the-model: $(LIBS) $(MODELS) $(filter-out $(B)/tests/conform/uring%,$(CONFORM))
+	@LLVM_PROFILE_FILE=$(CURDIR)/$(B)/profiles/%2m.profraw TEST_TIME_SCALE=5 \
+	    VIGIL_TEST_BACKEND=kqueue $(TAP) $(MODELS) $(filter $(B)/tests/conform/%,$^)
+
+$(B)/exit.o: tests/coverage/exit.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(STRICT) $(CFLAGS) -fPIC -c -o $@ $<
+
 # ---- other machines ---------------------------------------------------------------------------
 
 # One build directory for each: build/static is this machine's.  glibc says of getaddrinfo() that a
