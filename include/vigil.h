@@ -577,7 +577,8 @@ typedef struct vigil_iov {
     size_t len;
 } vigil_iov;
 
-/* As vigil_send_all(), for pieces gathered in order. */
+/* As vigil_send_all(), for pieces gathered in order; VIGIL_EINVAL when they add up to more than a
+ * size_t holds. */
 VIGIL_API int vigil_sendv(vigil_loop *loop, vigil_conn conn, const vigil_iov *iov, size_t count);
 
 typedef void vigil_done_fn(void *arg);

@@ -64,6 +64,23 @@ CONFORM(send_all_is_all_or_nothing)
     }
 }
 
+/* What cannot be a number of bytes is refused as a whole, before it is found that none fit. */
+CONFORM(pieces_that_add_up_to_more_than_there_can_be)
+{
+    struct rig rig;
+    rig_open(&rig, backend, NULL);
+    int fd = rig_client_opened(&rig);
+    vigil_iov iov[] = { { letters, 10 }, { letters, SIZE_MAX - 5 } };
+    EQ_INT(VIGIL_EINVAL, vigil_sendv(rig.loop, rig.conn, iov, TEST_COUNT(iov)));
+    iov[1].len = SIZE_MAX - 10;
+    EQ_INT(VIGIL_ELIMIT, vigil_sendv(rig.loop, rig.conn, iov, TEST_COUNT(iov)));
+    vigil_conn_info info;
+    EQ_INT(0, vigil_conn_info_get(rig.loop, rig.conn, &info));
+    EQ_INT(0, info.queued);
+    close(fd);
+    rig_close(&rig);
+}
+
 CONFORM(all_kinds_of_sends_arrive_in_order)
 {
     struct rig rig;

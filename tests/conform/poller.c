@@ -102,6 +102,12 @@ TEST(choosing_a_backend)
     EQ_INT(VIGIL_EINVAL, vigil_backend_try("nonsense"));
     EQ_INT(VIGIL_EINVAL, vigil_backend_try(NULL));
     EQ_INT(VIGIL_EINVAL, vigil_backend_try(""));
+    vigil_feature feature;
+    EQ_INT(VIGIL_EINVAL, vigil_backend_features("nonsense", &feature, 1));
+    EQ_INT(VIGIL_EINVAL, vigil_backend_features(NULL, &feature, 1));
+    EQ_INT(VIGIL_EINVAL, vigil_backend_features("select", &feature, -1));
+    EQ_INT(VIGIL_EINVAL, vigil_backend_features("select", NULL, 1));
+    EQ_INT(0, vigil_backend_features("select", NULL, 0));
     EQ_PTR(NULL, poller);
     setenv("VIGIL_BACKEND", "nonsense", 1);
     EQ_INT(VIGIL_EINVAL, vigil_poller_open(&poller, NULL));
