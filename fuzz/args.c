@@ -29,8 +29,8 @@ static char upper(char c)
     return c == '-' ? '_' : c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
 }
 
-/* Whether it may have been given, so that it is not as it was before. */
-static bool mentioned(const struct args_option *option)
+/* Whether it was given for sure: by the environment, or by the first word. */
+static bool given(const struct args_option *option)
 {
     char variable[80];
     int len = snprintf(variable, sizeof variable, "VIGIL_%s", option->name);
@@ -39,10 +39,10 @@ static bool mentioned(const struct args_option *option)
     const char *value = getenv(variable);
     if (value != NULL && *value != '\0')
         return true;
-    for (char **word = line; *word != NULL; word++)
-        if (strstr(*word, option->name) != NULL)
-            return true;
-    return false;
+    size_t name = strlen(option->name);
+    return line[0] != NULL && strncmp(line[0], "--", 2) == 0 &&
+           strncmp(line[0] + 2, option->name, name) == 0 &&
+           (line[0][2 + name] == '\0' || line[0][2 + name] == '=');
 }
 
 static void check_choice(const struct args_option *option, const char *value)
@@ -82,7 +82,7 @@ static void check_option(const struct args_option *option, const void *settings)
     case ARGS_NUMBER:
     case ARGS_SIZE:
         memcpy(&count, member, sizeof count);
-        CHECK(count >= option->min || (count == 0 && !mentioned(option)), "--%s is too small",
+        CHECK(count >= option->min || (count == 0 && !given(option)), "--%s is too small",
               option->name);
         CHECK(option->max == 0 || count <= option->max, "--%s is too large", option->name);
         break;
