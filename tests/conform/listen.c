@@ -4,6 +4,7 @@
  */
 
 #include "conn_rig.h"
+#include "sys/host.h"
 
 static size_t echo(struct rig *rig, vigil_conn conn, const void *p, size_t n)
 {
@@ -93,6 +94,48 @@ CONFORM(any_v6_takes_v4_too_unless_v6_only)
         close(first);
         if (second >= 0)
             close(second);
+        rig_close(&rig);
+    }
+}
+
+static int socket_without_v6(void *self, vigil_family family, vigil_fd *out)
+{
+    if (family == VIGIL_FAMILY_INET6)
+        return VIGIL_EADDR; /* as EAFNOSUPPORT of a kernel without it */
+    return vigil__host_system()->socket(self, family, out);
+}
+
+/* What stands for both families is the one that is there; what names IPv6 is refused. */
+CONFORM(without_v6_both_families_are_v4)
+{
+    static const struct {
+        const char *where;
+        bool v6_only;
+        int want;
+    } rows[] = {
+        { "localhost:0", false, 0 },  { "*:0", false, 0 },
+        { "[::]:0", false, 0 },       { "[::]:0", true, VIGIL_EADDR },
+        { "*:0", true, VIGIL_EADDR }, { "[::1]:0", false, VIGIL_EADDR },
+    };
+    vigil_host host = *vigil__host_system();
+    host.socket = socket_without_v6;
+    for (size_t i = 0; i < TEST_COUNT(rows); i++) {
+        struct rig rig;
+        rig_open_loop(&rig, backend, &(vigil_loop_options){ .host = &host });
+        vigil_listen_options options = { .v6_only = rows[i].v6_only };
+        if (rows[i].want != 0) {
+            EQ_INT(rows[i].want, vigil_listen(rig.loop, rows[i].where, &options, &rig.listener),
+                   "row %zu", i);
+            EQ_INT(0, rig_stats(&rig).listeners, "row %zu", i);
+        } else {
+            rig_listen(&rig, rows[i].where, &options);
+            EQ_INT(VIGIL_FAMILY_INET, rig.addr.family, "row %zu", i);
+            vigil_addr v4 = loopback(false, rig.addr.port);
+            int fd = connect_to(&v4);
+            OK(fd >= 0, "row %zu", i);
+            RIG_UNTIL(&rig, rig.opened == 1);
+            close(fd);
+        }
         rig_close(&rig);
     }
 }
