@@ -281,10 +281,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_value(words[i]);
         check_where(words[i]);
     }
-    count = environment_set(words, count, names, &name_count);
-    words[count] = NULL;
-    line = words;
-    run_caught(&command, count - 1, words + 1);
+    line = words + 1;
+    count = environment_set(line, count - 1, names, &name_count);
+    line[count] = NULL;
+    run_caught(&command, count, line);
     for (int i = 0; i < name_count; i++)
         (void)unsetenv(names[i]); /* it was set */
     free(text);
