@@ -144,6 +144,10 @@ $(B)/fuzz/replay.o: fuzz/replay.c fuzz/fuzz.h $(B)/flags
 
 $(B)/fuzz/args: FUZZ_WITH = $(filter-out %/main.o,$(TOOL_OBJ))# the command line is the tool's
 $(B)/fuzz/args: $(TOOL_OBJ)
+WORLDS = $(filter-out %/main.c,$(wildcard tests/sim/*.c))
+$(B)/fuzz/worlds: FUZZ_WITH = $(WORLDS)
+$(B)/fuzz/worlds: SIM = $(B)/libvigil_sim.a
+$(B)/fuzz/worlds: $(WORLDS) tests/sim/rig.h $(B)/libvigil_sim.a
 
 # vigil_select as it is where select(2) has no sets of any size: its own copy of one_call.c.
 $(B)/tests/conform/select_call_by_poll: tests/conform/select_call.c src/poller/one_call.c \

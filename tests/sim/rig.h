@@ -81,6 +81,11 @@ extern const vigil_conn_ops echo_ops;
 
 /* ---- the scenarios, one per file ---- */
 
+/* Plays the one that the world chooses, or that of the number `*only`. */
+void scenario_play(vigil_sim *sim, const uint32_t *only);
+/* False: there is none of that name. */
+bool scenario_find(const char *name, uint32_t *out);
+
 void scenario_echo(vigil_sim *sim);
 void scenario_proxy(vigil_sim *sim);
 void scenario_crowd(vigil_sim *sim);
