@@ -389,6 +389,55 @@ CONFORM(input_sent_on_is_kept_when_it_is_half_of_its_buffer_and_4_KiB_else_copie
     sends_on(backend, 4096, 2048, 2048, false);
 }
 
+/* What is to arrive, and the input that it is made of. */
+static struct {
+    uint8_t input[65536], bytes[3 * 65536];
+    size_t at, n; /* in them */
+} mixed;
+
+static void mix(struct rig *rig, const void *p, const void *as_it_was, size_t n)
+{
+    memcpy(mixed.bytes + mixed.n, as_it_was, n);
+    mixed.n += n;
+    EQ_INT(n, vigil_send(rig->loop, sent_on.to, p, n));
+}
+
+/* The first part is worth keeping its buffer for; behind it comes what is copied. */
+static size_t send_with_words_between(struct rig *rig, vigil_conn conn, const void *p, size_t n)
+{
+    (void)conn;
+    static const char words[] = "words between";
+    size_t most = n - n / 4;
+    mix(rig, p, mixed.input + mixed.at, most);
+    mix(rig, words, words, sizeof(words));
+    mix(rig, (const uint8_t *)p + most, mixed.input + mixed.at + most, n - most);
+    mixed.at += n;
+    return n;
+}
+
+CONFORM(output_behind_a_reference_leaves_the_input_as_it_is)
+{
+    static uint8_t got[sizeof(mixed.bytes)];
+    vigil_limits in = { .in_max = 65536 }, out = { .out_high = 1 << 20, .out_hard = 1 << 20 };
+    vigil_conn from;
+    struct rig rig;
+    rig_open_loop(&rig, backend, NULL);
+    int feed = adopted_pair(&rig, &in, &from), drain = adopted_pair(&rig, &out, &sent_on.to);
+    mixed.at = mixed.n = 0;
+    fill(mixed.input, sizeof(mixed.input), 3);
+    rig.on_data = send_with_words_between;
+    EQ_INT(sizeof(mixed.input), write(feed, mixed.input, sizeof(mixed.input)));
+    RIG_UNTIL(&rig, rig.used_total == sizeof(mixed.input));
+    pair_gets(&rig, drain, got, mixed.n);
+    size_t same = 0;
+    while (same < mixed.n && got[same] == mixed.bytes[same])
+        same++;
+    EQ_INT(mixed.n, same, "the first byte that is another");
+    close(feed);
+    close(drain);
+    rig_close(&rig);
+}
+
 /* ---- 9: the mark above half of the memory ---- */
 
 enum { MARK_CONNS = 80 };

@@ -311,3 +311,22 @@ CONFORM(a_pause_holds_what_is_coupled_too)
     EQ_INT(0, rig_client_end(&rig, two.fds[1]));
     two_close(&rig, &two);
 }
+
+CONFORM(what_is_held_by_one_that_is_paused_waits_too)
+{
+    struct rig rig;
+    struct two two;
+    two_open(&rig, backend, &two);
+    rig.on_data = hold_all;
+    client_send(two.fds[0], "held");
+    RIG_UNTIL(&rig, rig_info(&rig, two.a).held == 4);
+    EQ_INT(0, vigil_pause(rig.loop, two.a));
+    EQ_INT(0, vigil_couple(rig.loop, two.a, two.b));
+    rig_settle(&rig);
+    char text[5] = "";
+    EQ_INT(-1, client_peek(two.fds[1], text, 4));
+    EQ_INT(0, vigil_resume(rig.loop, two.a));
+    rig_client_gets(&rig, two.fds[1], text, 4);
+    EQ_STR("held", text);
+    two_close(&rig, &two);
+}

@@ -32,6 +32,38 @@ CONFORM(send_takes_what_fits_below_out_high)
     rig_close(&rig);
 }
 
+static void note_queued(struct rig *rig, vigil_conn conn)
+{
+    rig->number = (int64_t)rig_info(rig, conn).queued;
+}
+
+CONFORM(writable_comes_at_out_low_and_not_before)
+{
+    enum { HIGH = 1 << 20, LOW = 512 << 10 };
+    static char block[4 * HIGH], some[4096];
+    struct rig rig;
+    rig_open(&rig, backend,
+             &(vigil_listen_options){ .limits = { .out_high = HIGH, .out_low = LOW } });
+    rig.on_writable = note_queued;
+    rig.number = -1;
+    int fd = rig_client_opened(&rig);
+    EQ_INT(0, vigil_conn_option(rig.loop, rig.conn, VIGIL_SNDBUF, 16384));
+    for (int quiet = 0; quiet < 20;) { /* until the system takes no more */
+        quiet = vigil_send(rig.loop, rig.conn, block, sizeof(block)) > 0 ? 0 : quiet + 1;
+        REQUIRE(vigil_loop_turn(rig.loop, VIGIL_MS(1)) >= 0);
+    }
+    EQ_STR("", rig_take_log(&rig));
+    EQ_INT(HIGH, rig_info(&rig, rig.conn).queued);
+    while (rig.number < 0) {
+        rig_client_gets(&rig, fd, some, sizeof(some));
+        REQUIRE(vigil_loop_turn(rig.loop, VIGIL_NOWAIT) >= 0);
+    }
+    OK(rig.number <= LOW, "with %" PRId64 " bytes queued", rig.number);
+    OK(rig.number > 0, "only when all had gone out");
+    close(fd);
+    rig_close(&rig);
+}
+
 CONFORM(send_all_is_all_or_nothing)
 {
     static const struct {

@@ -515,6 +515,25 @@ CONFORM(a_descriptor_is_registered_once)
     close(file);
 }
 
+CONFORM(registered_for_nothing_it_is_registered)
+{
+    vigil_poller *poller = open_poller(backend);
+    int fds[2];
+    pipe_data(fds);
+    vigil_reg reg = add(poller, fds[0], VIGIL_IN, 1), other = { 0 };
+    vigil_event event;
+    EQ_INT(0, vigil_poller_modify(poller, reg, 0));
+    EQ_INT(0, vigil_poller_wait(poller, &event, 1, VIGIL_NOWAIT), "the backend knows it no more");
+    EQ_INT(VIGIL_EEXIST, vigil_poller_register(poller, fds[0], VIGIL_IN, 2, &other));
+    EQ_INT(0, vigil_poller_modify(poller, reg, VIGIL_IN));
+    EQ_INT(1, wait_one(poller, VIGIL_FOREVER).tag);
+    EQ_INT(0, vigil_poller_unregister(poller, reg));
+    (void)add(poller, fds[0], VIGIL_IN, 3);
+    EQ_INT(3, wait_one(poller, VIGIL_FOREVER).tag);
+    vigil_poller_close(poller);
+    close_pair(fds);
+}
+
 CONFORM(a_name_goes_stale_and_never_names_another)
 {
     vigil_poller *poller = open_poller(backend);

@@ -43,6 +43,21 @@ CONFORM(two_callers_share_a_signal)
     rig_close(&rig);
 }
 
+CONFORM(two_that_came_before_the_turn_are_both_told)
+{
+    struct rig rig;
+    vigil_loop *loop = rig_open(&rig, backend);
+    int first = 0, second = 0;
+    EQ_INT(0, vigil_on_signal(loop, SIGUSR1, count_signal, &first, NULL));
+    EQ_INT(0, vigil_on_signal(loop, SIGUSR2, count_signal, &second, NULL));
+    raise(SIGUSR1);
+    raise(SIGUSR2);
+    turns_now(loop, 5);
+    EQ_INT(1, first);
+    EQ_INT(1, second);
+    rig_close(&rig);
+}
+
 CONFORM(two_loops_share_a_signal)
 {
     struct rig rigs[2];

@@ -48,6 +48,44 @@ CONFORM(never_early)
     rig_close(&rig);
 }
 
+/* Nobody sets it: a time of day that jumps would make timers late or early. */
+CONFORM(the_clock_is_the_one_that_nobody_sets)
+{
+    struct rig rig;
+    vigil_loop *loop = rig_open(&rig, backend);
+    vigil_ns before = now_ns();
+    EQ_INT(0, vigil_loop_turn(loop, VIGIL_NOWAIT));
+    OK(vigil_now(loop) >= before, "%" PRId64 " after %" PRId64, vigil_now(loop), before);
+    OK(vigil_now(loop) <= now_ns(), "%" PRId64 " before %" PRId64, vigil_now(loop), now_ns());
+    rig_close(&rig);
+}
+
+static struct due late_dues[2];
+
+static void set_late(vigil_loop *loop, void *arg)
+{
+    const vigil_timer *moved = arg;
+    busy_for(VIGIL_MS(20)); /* the turn began that long ago */
+    late_dues[0] = late_dues[1] = (struct due){ .at = now_ns() + VIGIL_MS(10) };
+    EQ_INT(0, vigil_after(loop, VIGIL_MS(10), note_due, &late_dues[0], NULL));
+    EQ_INT(0, vigil_timer_set(loop, *moved, VIGIL_MS(10)));
+}
+
+CONFORM(set_behind_a_slow_callback_it_is_not_early)
+{
+    struct rig rig;
+    vigil_timer moved;
+    vigil_loop *loop = rig_open(&rig, backend);
+    EQ_INT(0, vigil_after(loop, VIGIL_S(3600), note_due, &late_dues[1], &moved));
+    EQ_INT(0, vigil_turn_soon(loop, set_late, &moved));
+    EQ_INT(0, vigil_loop_run(loop));
+    for (int i = 0; i < 2; i++) {
+        EQ_INT(1, late_dues[i].fired, "%s", i == 0 ? "set" : "moved");
+        EQ_INT(0, late_dues[i].early, "%s", i == 0 ? "set" : "moved");
+    }
+    rig_close(&rig);
+}
+
 struct sequence {
     int next, wrong;
 };
@@ -82,6 +120,37 @@ CONFORM(equals_fire_in_the_order_in_which_they_were_set)
         EQ_INT(0, sequence.wrong);
     }
     rig_close(&rig);
+}
+
+static vigil_ns stopped_at;
+
+static vigil_ns stopped_clock(void *self)
+{
+    (void)self;
+    return stopped_at;
+}
+
+/* By a clock that stands still meanwhile, so that they are due at the very same time. */
+CONFORM(timers_of_the_same_time_fire_in_the_order_in_which_they_were_set)
+{
+    enum { COUNT = 100 };
+    struct sequence sequence = { 0 };
+    struct numbered timers[COUNT];
+    vigil_host host = *vigil__host_system();
+    vigil_loop_options options = { .backend = backend, .host = &host };
+    vigil_loop *loop;
+    stopped_at = VIGIL_S(100);
+    host.now = stopped_clock;
+    REQUIRE(vigil_loop_open(&loop, &options) == 0);
+    for (int i = 0; i < COUNT; i++) {
+        timers[i] = (struct numbered){ &sequence, i };
+        EQ_INT(0, vigil_after(loop, VIGIL_MS(1), in_sequence, &timers[i], NULL));
+    }
+    EQ_INT(0, vigil_loop_turn(loop, VIGIL_NOWAIT));
+    stopped_at += VIGIL_MS(1);
+    EQ_INT(COUNT, vigil_loop_turn(loop, VIGIL_NOWAIT));
+    EQ_INT(0, sequence.wrong);
+    vigil_loop_close(loop);
 }
 
 /* ---- turns -------------------------------------------------------------------------------- */

@@ -419,3 +419,52 @@ TEST(a_poller_waited_on_by_several_threads_loses_or_doubles_events)
     older.setup_flags = 0;
     signal(SIGPIPE, before);
 }
+
+/* Three edges are there; the first is told here, the second when all moves to another thread, and
+ * the third is kept until the next wait. */
+static void *kept_thread(void *arg)
+{
+    (void)arg;
+    vigil_event event;
+    passed.failed = vigil_poller_wait(passed.poller, &event, 1, VIGIL_S(10)) != 1;
+    passed.told[event.tag]++;
+    return NULL;
+}
+
+TEST(an_event_that_was_kept_is_told_to_whoever_has_the_place_now)
+{
+    uring_needed();
+    vigil_reg regs[3], reg;
+    vigil_event event;
+    int quiet[2];
+    memset(&passed, 0, sizeof(passed));
+    REQUIRE(vigil_poller_open(&passed.poller, "io_uring") == 0);
+    REQUIRE(pipe2(quiet, O_CLOEXEC) == 0);
+    for (uintptr_t j = 0; j < 3; j++) {
+        REQUIRE(pipe2(passed.ends[j], O_CLOEXEC) == 0);
+        REQUIRE(vigil_poller_register(passed.poller, passed.ends[j][0], VIGIL_IN | VIGIL_EDGE, j,
+                                      &regs[j]) == 0);
+    }
+    EQ_INT(0, vigil_poller_wait(passed.poller, &event, 1, VIGIL_NOWAIT));
+    for (int j = 0; j < 3; j++)
+        EQ_INT(1, write(passed.ends[j][1], "x", 1));
+    EQ_INT(1, vigil_poller_wait(passed.poller, &event, 1, VIGIL_S(10)));
+    passed.told[event.tag]++;
+    run_in_thread(kept_thread);
+    EQ_INT(0, passed.failed);
+    for (int j = 0; j < 3; j++) {
+        if (passed.told[j] != 0)
+            continue;
+        EQ_INT(0, vigil_poller_unregister(passed.poller, regs[j]));
+        REQUIRE(vigil_poller_register(passed.poller, quiet[0], VIGIL_IN, 9, &reg) == 0);
+    }
+    EQ_INT(2, passed.told[0] + passed.told[1] + passed.told[2]);
+    EQ_INT(0, vigil_poller_wait(passed.poller, &event, 1, VIGIL_NOWAIT), "nothing happened to it");
+    vigil_poller_close(passed.poller);
+    for (int j = 0; j < 3; j++) {
+        close(passed.ends[j][0]);
+        close(passed.ends[j][1]);
+    }
+    close(quiet[0]);
+    close(quiet[1]);
+}
