@@ -204,12 +204,12 @@ test:  ## everything that fits into 8 minutes, with each step's time
 	    test-kqueue test-sim test-sim-asan test-tutorial test-examples test-tool test-package \
 	    test-battery test-asan
 
-test-long:  ## what takes longer: the full battery, valgrind, TSan, MSan, other machines and kernels
+test-long:  ## what takes longer: mutants, the full battery, valgrind, TSan, MSan, other kernels
 	@scripts/setup long
 	@scripts/setup portability
 	@scripts/setup kernels
-	@$(STEPS) everything test-seeds sim-long test-battery-full test-battery-asan test-valgrind test-tsan \
-	    test-msan $(PORTABILITY) test-kernels test-windows
+	@$(STEPS) everything mutation test-seeds sim-long test-battery-full test-battery-asan \
+	    test-valgrind test-tsan test-msan $(PORTABILITY) test-kernels test-windows
 
 test-clang:  ## a build by clang, without a warning
 	@$(MAKE) --no-print-directory $(PARALLEL) B=$(B)/clang CC=clang everything
@@ -273,6 +273,12 @@ test-battery-full: all $(HELPERS)  ## the echo battery, with 1 GiB and 64 MiB
 
 test-battery-asan:  ## the echo battery, short, its servers under ASan and UBSan
 	+@$(SANITIZED) B=$(B)/asan CFLAGS='$(ASAN)' under-sanitizer-battery
+
+mutation:  ## known bugs, each planted in a copy: the suite must catch every one
+	@$(TAP) --verbose --limit 7200 'tests/mutation/run --jobs $(JOBS) --work $(B)/mutation --write'
+
+mutation-ci:  ## three of them, other ones with every commit
+	@$(TAP) --verbose 'tests/mutation/run --jobs $(JOBS) --work $(B)/mutation --some 3'
 
 test-asan:  ## unit, conform and regress under ASan and UBSan
 	+@$(SANITIZED) B=$(B)/asan CFLAGS='$(ASAN)' under-sanitizer
@@ -448,7 +454,8 @@ bench: all $(BENCHES)  ## messages per second of server CPU, vigil beside raw ep
 	@bench/run --build $(B)
 
 check: $(LIBS) $(B)/vigil  ## floors, symbols, sizes, comments: what scripts/check-* look at
-	@$(TAP) scripts/self-test tests/kernels/self-test 'scripts/check $(B)'
+	@$(TAP) scripts/self-test tests/kernels/self-test tests/mutation/self-test \
+	    'scripts/check $(B)'
 
 tidy:  ## check, and the formatting of every file
 	@scripts/setup tidy
@@ -504,8 +511,9 @@ help:  ## this list
 	    awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
 
 .PHONY: all everything demo test test-long test-clang test-unit test-conform test-regress \
-        test-seeds sim sim-long test-sim test-sim-asan test-tutorial test-examples test-tool test-package test-battery \
-        test-battery-full test-asan test-tsan test-msan under-valgrind test-kqueue on-the-model \
+        test-seeds sim sim-long test-sim test-sim-asan test-tutorial test-examples test-tool \
+        test-package test-battery test-battery-full mutation mutation-ci test-asan test-tsan \
+        test-msan under-valgrind test-kqueue on-the-model \
         test-tsan-core test-valgrind test-battery-asan under-sanitizer under-sanitizer-threaded \
         under-sanitizer-battery static test-portability $(PORTABILITY) under-nothing \
         under-qemu-user test-kernels test-kernels-core kernel-programs guest-programs bench \
