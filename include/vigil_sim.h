@@ -247,7 +247,8 @@ VIGIL_API int vigil_sim_run_while(vigil_sim *sim, bool (*goes_on)(void *arg), vo
                                   vigil_ns until_ns);
 
 /* Calls `fn` once, in `delay_ns` of virtual time, while the world runs, outside of any loop; it may
- * partition, kill, signal, or call into any loop.  If the world is closed before, never.
+ * partition, kill, signal, or call into any loop.  To one that waits in vigil_loop_run() it is
+ * another thread, which may post to it and stop it.  If the world is closed before, never.
  * 0, VIGIL_EINVAL (negative delay, no fn), VIGIL_ENOMEM. */
 VIGIL_API int vigil_sim_after(vigil_sim *sim, vigil_ns delay_ns, void (*fn)(void *arg), void *arg);
 

@@ -125,7 +125,7 @@ static void wake_one(vigil_loop *loop, struct vigil__conn *c)
     bool offer = c->offer_due || c->couple_to.v != 0;
     vigil__conn_todo(loop, c, VIGIL__TODO_READ | VIGIL__TODO_EOF | (offer ? VIGIL__TODO_OFFER : 0));
     vigil__output_later(loop, c);
-    if (c->writable_due && c->opened) { /* else when it has opened */
+    if (c->writable_due && c->opened && !c->cut) { /* else when it has opened, or sunk */
         c->writable_due = false;
         vigil__conn_todo(loop, c, VIGIL__TODO_WRITABLE);
     }

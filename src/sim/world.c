@@ -252,7 +252,7 @@ static vigil_ns next_time(vigil_sim *sim, const struct sim_turner *self)
     return next;
 }
 
-bool sim_step(vigil_sim *sim, const struct sim_turner *self, vigil_ns deadline)
+static bool step(vigil_sim *sim, const struct sim_turner *self, vigil_ns deadline)
 {
     if (!turn_one(sim, self)) {
         vigil_ns next = next_time(sim, self);
@@ -264,6 +264,17 @@ bool sim_step(vigil_sim *sim, const struct sim_turner *self, vigil_ns deadline)
     }
     sim_invariants_check(sim);
     return true;
+}
+
+/* To a loop that waits, all that goes on meanwhile is another thread. */
+bool sim_step(vigil_sim *sim, const struct sim_turner *self, vigil_ns deadline)
+{
+    if (self->loop == NULL)
+        return step(sim, self, deadline);
+    const void *owner = atomic_exchange(&self->loop->owner, (const void *)sim);
+    bool more = step(sim, self, deadline);
+    atomic_store(&self->loop->owner, owner);
+    return more;
 }
 
 int vigil_sim_run_while(vigil_sim *sim, bool (*goes_on)(void *arg), void *arg, vigil_ns until_ns)

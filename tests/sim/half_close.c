@@ -41,7 +41,9 @@ static const vigil_conn_ops ops = { served_open, keeps, answers, NULL, served_cl
 void scenario_half_close(vigil_sim *sim)
 {
     struct rig rig;
-    if (rig_open(&rig, sim) && rig_listen(&rig, &ops, NULL)) {
+    bool opened = rig_open(&rig, sim);
+    rig.out_bound = COUPLED_MAX; /* it sends all or nothing, up to out_hard */
+    if (opened && rig_listen(&rig, &ops, NULL)) {
         uint32_t count = 3 + vigil_sim_choose(sim, "clients", 6);
         for (uint32_t i = 0; i < count; i++)
             rig_client(&rig, HELD_MAX, VIGIL_MS(20));

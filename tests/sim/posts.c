@@ -7,10 +7,13 @@
 
 enum { POSTS = 60 };
 
+static const vigil_ns woken_within = VIGIL_US(10); /* a turn takes no time here */
+
 struct posted {
     struct world *world;
     uint32_t number;
     bool accepted, ran;
+    vigil_ns at; /* when it was posted */
 };
 
 struct world {
@@ -34,6 +37,9 @@ static void runs(vigil_loop *loop, void *arg, int status)
                      p->number, w->next);
     vigil_sim_always(w->sim, "posts are cancelled by a close alone",
                      (status == VIGIL_ECANCELED) == w->closing, "%s", vigil_err_name(status));
+    vigil_sim_always(w->sim, "a post wakes the loop",
+                     w->closing || vigil_sim_now(w->sim) - p->at <= woken_within, "after %lld ns",
+                     (long long)(vigil_sim_now(w->sim) - p->at));
     p->ran = true;
     w->next = p->number + 1;
 }
@@ -50,7 +56,9 @@ static void post_one(void *arg)
 {
     struct world *w = arg;
     struct posted *p = &w->posts[w->made];
-    *p = (struct posted){ .world = w, .number = w->made++, .accepted = true };
+    *p = (struct posted){
+        .world = w, .number = w->made++, .accepted = true, .at = vigil_sim_now(w->sim)
+    };
     int err = vigil_post(w->remote, runs, p);
     p->accepted = err == 0;
     vigil_sim_always(w->sim, "a post is taken", err == 0, "%s", vigil_err_name(err));
@@ -81,6 +89,22 @@ static bool world_open(struct world *w, vigil_sim *sim)
            vigil_remote_open(w->loop, &w->remote) == 0;
 }
 
+static void stops(void *arg)
+{
+    vigil_loop_stop(((struct world *)arg)->loop);
+}
+
+/* The loop waits in vigil_loop_run(), so nothing but a wake-up ends its sleep. */
+static void run_itself(struct world *w)
+{
+    vigil_sim_faults(w->sim, false);
+    if (vigil_sim_after(w->sim, VIGIL_S(1), stops, w) < 0)
+        return;
+    int status = vigil_loop_run(w->loop);
+    vigil_sim_always(w->sim, "a stop ends the run", status == 0, "%s", vigil_err_name(status));
+    vigil_sim_always(w->sim, "every post runs", all_ran(w), "%u were made", w->made);
+}
+
 void scenario_posts(vigil_sim *sim)
 {
     struct world w;
@@ -88,6 +112,8 @@ void scenario_posts(vigil_sim *sim)
         bool early = vigil_sim_choose(sim, "close early", 4) == 3;
         if (early)
             vigil_sim_run(sim, vigil_sim_now(sim) + VIGIL_MS(2));
+        else if (vigil_sim_choose(sim, "it runs itself", 2) != 0)
+            run_itself(&w);
         else
             vigil_sim_eventually(sim, "every post runs", all_ran, &w, VIGIL_S(10));
     }

@@ -36,6 +36,7 @@ static void client_open(vigil_loop *loop, vigil_conn conn, void *ctx)
     vigil_sim_always(c->rig->sim, "open comes once, and first", !c->opened && !c->closed,
                      "client %u", c->number);
     c->opened = true;
+    c->paused = c->never;
     if (c->never)
         (void)vigil_pause(loop, conn); /* it lives */
     client_push(loop, c);
@@ -76,6 +77,7 @@ static void client_push(vigil_loop *loop, void *arg)
 static void client_resume(vigil_loop *loop, void *arg)
 {
     struct client *c = arg;
+    c->paused = false;
     if (!c->closed)
         (void)vigil_resume(loop, c->conn); /* it lives */
 }
@@ -86,6 +88,7 @@ static size_t client_data(vigil_loop *loop, vigil_conn conn, void *ctx, const vo
     vigil_sim *sim = c->rig->sim;
     const uint8_t *bytes = p;
     vigil_sim_always(sim, "no callback after close", !c->closed, "client %u", c->number);
+    vigil_sim_always(sim, "who pauses is left alone", !c->paused, "client %u", c->number);
     size_t right = 0;
     while (right < n && c->got + right < c->sent &&
            bytes[right] == pattern(c, c->got + (uint32_t)right))
@@ -96,8 +99,10 @@ static size_t client_data(vigil_loop *loop, vigil_conn conn, void *ctx, const vo
     client_look(c);
     if (c->rude && c->got * 2 > c->total) {
         (void)vigil_abort(loop, conn); /* it lives */
+        vigil_sim_always(sim, "no callback inside a call", !c->closed, "client %u", c->number);
     } else if (c->slow && c->ended && vigil_sim_choose(sim, "read later", 4) == 3) {
         (void)vigil_pause(loop, conn); /* it lives */
+        c->paused = true;
         client_later(loop, c, client_resume);
     }
     return n;
@@ -121,7 +126,11 @@ static void client_eof(vigil_loop *loop, vigil_conn conn, void *ctx)
 static void client_writable(vigil_loop *loop, vigil_conn conn, void *ctx)
 {
     struct client *c = ctx;
-    (void)conn;
+    vigil_conn_info info = { 0 };
+    (void)vigil_conn_info_get(loop, conn, &info); /* it lives */
+    vigil_sim_always(c->rig->sim, "writable comes at the low mark",
+                     info.queued <= c->rig->limits.out_high / 4, "%zu bytes are queued",
+                     info.queued);
     if (!c->ended)
         client_push(loop, c);
 }
@@ -275,6 +284,7 @@ bool rig_listen(struct rig *rig, const vigil_conn_ops *ops, const vigil_listen_o
     o.ctx = served_ctx;
     o.user = rig;
     o.limits = rig->limits;
+    rig->max_conns = o.max_conns;
     int err = vigil_listen(rig->server, where, &o, &rig->listener);
     vigil_sim_always(rig->sim, "every bad end is explained", err == 0 || rig->sim->credits > 0,
                      "vigil_listen: %s", vigil_err_name(err));
@@ -287,10 +297,9 @@ static bool outputs_bounded(void *arg)
 {
     struct rig *rig = arg;
     vigil_conn conn = { 0 };
-    size_t hard = rig->limits.out_hard != 0 ? rig->limits.out_hard : (size_t)1 << 20;
     while ((conn = vigil_conn_next(rig->server, conn)).v != 0) {
         vigil_conn_info info;
-        if (vigil_conn_info_get(rig->server, conn, &info) == 0 && info.queued > hard)
+        if (vigil_conn_info_get(rig->server, conn, &info) == 0 && info.queued > rig->out_bound)
             return false;
     }
     return true;
@@ -312,7 +321,8 @@ static bool counters_agree(void *arg)
     vigil_stats stats;
     vigil_stats_get(rig->server, &stats);
     return stats.bytes_out == host->bytes_out && stats.bytes_in <= host->bytes_in &&
-           rig->opened - rig->closed <= stats.conns;
+           rig->opened - rig->closed <= stats.conns &&
+           (rig->max_conns == 0 || stats.conns <= rig->max_conns);
 }
 
 /* ---- opening and closing ---- */
@@ -351,6 +361,7 @@ bool rig_open(struct rig *rig, vigil_sim *sim)
     memset(rig, 0, sizeof(*rig));
     rig->sim = sim;
     rig->limits = choose_limits(sim);
+    rig->out_bound = rig->limits.out_high;
     vigil_sim_host_options clients = { .calm = vigil_sim_choose(sim, "faulty clients", 4) != 3 };
     rig->server_host = vigil_sim_host(sim, "10.0.0.1", NULL);
     rig->client_host = vigil_sim_host(sim, "10.0.0.2", &clients);

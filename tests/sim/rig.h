@@ -12,7 +12,7 @@
 
 #include "sim/sim.h"
 
-enum { CLIENTS_MAX = 24, SERVED_MAX = 64, CLIENT_BYTES_MAX = 24000 };
+enum { COUPLED_MAX = 1 << 20, CLIENTS_MAX = 24, SERVED_MAX = 64, CLIENT_BYTES_MAX = 24000 };
 
 struct rig;
 
@@ -25,7 +25,7 @@ struct client {
     bool slow;  /* pauses now and then */
     bool never; /* does not read, and gives up at last */
     bool rude;  /* aborts when half has come */
-    bool started, opened, ended, eof, closed;
+    bool started, opened, ended, eof, closed, paused;
     bool excused;  /* a fault was injected into its connection */
     bool declared; /* the scenario says that it may end badly, or */
     bool crowded;  /* that it may not get in, or */
@@ -56,6 +56,8 @@ struct rig {
     vigil_conn stale;        /* one that has closed */
     bool failed_to_start;    /* a fault kept the server from listening */
     size_t memory_limit;
+    size_t out_bound;   /* bytes that may be queued: out_high, if all goes by vigil_send() */
+    uint32_t max_conns; /* 0: none */
 };
 
 /* Hosts, the link between them and both loops, by choice.  False: a fault was in the way. */

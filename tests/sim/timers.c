@@ -12,6 +12,7 @@ struct timed {
     vigil_timer timer;
     vigil_ns due;
     uint64_t sequence;
+    uint64_t turn; /* of the loop, if it was armed inside one */
     bool armed;
 };
 
@@ -23,6 +24,15 @@ struct world {
     vigil_ns fired_due;
     uint32_t steps;
 };
+
+static void arm(struct world *w, struct timed *t);
+
+static uint64_t turn_of(const struct world *w)
+{
+    vigil_stats stats;
+    vigil_stats_get(w->loop, &stats);
+    return stats.turns;
+}
 
 static void fires(vigil_loop *loop, void *arg)
 {
@@ -36,15 +46,22 @@ static void fires(vigil_loop *loop, void *arg)
     vigil_sim_always(w->sim, "timers fire in order", in_order, "one is behind a later one");
     vigil_sim_always(w->sim, "a fired timer is stale", vigil_cancel(loop, t->timer) == VIGIL_ESTALE,
                      "it is not");
+    vigil_sim_always(w->sim, "a timer does not fire in the turn that armed it",
+                     t->turn != turn_of(w), "it does");
     w->fired_due = t->due;
     w->fired_sequence = t->sequence;
     t->armed = false;
+    if (vigil_sim_choose(w->sim, "arm again", 8) == 7) {
+        arm(w, t);
+        t->turn = turn_of(w);
+    }
 }
 
 /* The loop's clock is not the world's while it turns: a delay counts from the call. */
 static void arm(struct world *w, struct timed *t)
 {
-    vigil_ns delay = VIGIL_US(vigil_sim_choose(w->sim, "delay us", 50000));
+    bool at_once = vigil_sim_choose(w->sim, "at once", 4) == 3;
+    vigil_ns delay = at_once ? 0 : VIGIL_US(vigil_sim_choose(w->sim, "delay us", 50000));
     int err = t->armed ? vigil_timer_set(w->loop, t->timer, delay)
                        : vigil_after(w->loop, delay, fires, t, &t->timer);
     if (err != 0) {
@@ -53,6 +70,7 @@ static void arm(struct world *w, struct timed *t)
         return;
     }
     t->armed = true;
+    t->turn = 0;
     t->due = vigil_sim_now(w->sim) + delay;
     t->sequence = ++w->sequence;
 }
