@@ -98,3 +98,10 @@ void vigil__buf_drop(struct vigil__pool *pool, struct vigil__buf *buf)
     pool->free[buf->size_class] = buf;
     pool->cached += buf->cap;
 }
+
+void vigil__buf_untake(struct vigil__pool *pool, struct vigil__buf *buf)
+{
+    bool returned = pool->returned;
+    vigil__buf_drop(pool, buf);
+    pool->returned = returned;
+}

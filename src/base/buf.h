@@ -66,6 +66,9 @@ static inline bool vigil__pool_lent_low(const struct vigil__pool *pool)
 /* Drops one reference; the last gives the buffer back to the pool, or to whose it is. */
 void vigil__buf_drop(struct vigil__pool *pool, struct vigil__buf *buf);
 
+/* Gives back what was taken for nothing.  That is no sign of memory for those who wait for some. */
+void vigil__buf_untake(struct vigil__pool *pool, struct vigil__buf *buf);
+
 static inline struct vigil__buf *vigil__buf_keep(struct vigil__buf *buf)
 {
     buf->refs++;

@@ -117,14 +117,6 @@ static size_t copy_to_tail(struct vigil__conn *c, const uint8_t *p, size_t n)
     return fit;
 }
 
-/* Gives back what was taken for nothing.  That is no sign of memory for those who wait for some. */
-static void buf_untake(vigil_loop *loop, struct vigil__buf *buf)
-{
-    bool returned = loop->pool.returned;
-    vigil__buf_drop(&loop->pool, buf);
-    loop->pool.returned = returned;
-}
-
 /* Copies `n` bytes to the end of the queue; answers how many, less when memory is short. */
 static size_t output_copy(vigil_loop *loop, struct vigil__conn *c, const uint8_t *p, size_t n)
 {
@@ -136,7 +128,7 @@ static size_t output_copy(vigil_loop *loop, struct vigil__conn *c, const uint8_t
         struct vigil__piece *piece = buf != NULL ? piece_append(loop, c) : NULL;
         if (piece == NULL) {
             if (buf != NULL)
-                buf_untake(loop, buf);
+                vigil__buf_untake(&loop->pool, buf);
             break;
         }
         piece->buf = buf;
@@ -161,7 +153,7 @@ static void output_uncopy(vigil_loop *loop, struct vigil__conn *c, struct vigil_
     c->tail = tail;
     while (extra != NULL) {
         struct vigil__piece *next = extra->next;
-        buf_untake(loop, extra->buf);
+        vigil__buf_untake(&loop->pool, extra->buf);
         piece_free(loop, extra);
         extra = next;
     }

@@ -43,7 +43,7 @@ static int op_receive(vigil_loop *loop, struct vigil__op *op, struct vigil__reco
     int res = op->kind == VIGIL__OP_RECV ? host->recv(host->self, op->fd, buf->data, len)
                                          : host->read(host->self, op->fd, buf->data, len);
     if (res <= 0) {
-        vigil__buf_drop(&loop->pool, buf);
+        vigil__buf_untake(&loop->pool, buf);
         return res;
     }
     record->buf = buf;
