@@ -39,14 +39,16 @@ int vigil__conns_need(vigil_loop *loop)
     return 0;
 }
 
+/* Connections are left when the kernel would not give their operations back. */
 static void conns_destroy(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
+    bool tell = vigil__process_is(loop->process); /* nobody is called in a forked child */
     while (!vigil__list_empty(&conns->all_listeners))
         vigil__listener_free(loop,
                              VIGIL_OWNER(conns->all_listeners.next, struct vigil__listener, all));
     while (!vigil__list_empty(&conns->all))
-        conn_free(loop, VIGIL_OWNER(conns->all.next, struct vigil__conn, all), false);
+        conn_free(loop, VIGIL_OWNER(conns->all.next, struct vigil__conn, all), tell);
     vigil__slab_clear(&conns->conns);
     vigil__slab_clear(&conns->listeners);
     vigil__pieces_clear(loop);
