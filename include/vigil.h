@@ -561,7 +561,10 @@ VIGIL_API int vigil_adopt(vigil_loop *loop, vigil_fd in, vigil_fd out,
  * When the system says that the peer takes no more, output is over: what is queued is dropped and
  * counted, and sends answer as after vigil_end().  What the peer had sent before is still offered
  * to `data`, unless the connection is paused, finished or coupled; then `close` tells why, and no
- * `eof` comes before it: nobody knows whether that was all. */
+ * `eof` comes before it: nobody knows whether that was all.
+ *
+ * A connection that closes with a reason while output is left, or because the system failed it
+ * before its end was sent, is reset: its peer shall not take what it got for all there was. */
 
 /* Queues the prefix of `p` that fits below out_high, copied; answers its length, 0 also when the
  * connection is ended or stale.  `while`-free by design: what was not taken, `data` answers less

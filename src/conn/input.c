@@ -293,8 +293,8 @@ void vigil__input_record(vigil_loop *loop, struct vigil__conn *c, struct vigil__
     case VIGIL_ECANCELED:
         vigil__conn_todo(loop, c, VIGIL__TODO_READ);
         break;
-    default:
-        vigil__conn_close(loop, c, record->res);
+    default: /* what it was still to be sent is not whole, unless it has been told its end */
+        (c->out_done ? vigil__conn_close : vigil__conn_reset)(loop, c, record->res);
     }
 }
 

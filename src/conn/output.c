@@ -507,6 +507,7 @@ static int output_start(vigil_loop *loop, struct vigil__conn *c, struct vigil__r
 static void output_failed(vigil_loop *loop, struct vigil__conn *c, int why)
 {
     c->why = why;
+    c->reset = true; /* whoever still reads there must not take what came for all there was */
     c->end_asked = true;
     c->out_done = true;
     c->drain = true;
