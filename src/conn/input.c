@@ -412,6 +412,10 @@ void vigil__input_eof(vigil_loop *loop, struct vigil__conn *c)
         return;
     if ((c->todo & VIGIL__TODO_OFFER) != 0)
         return; /* it was blocked, and is asked first: that looks at the end again */
+    if (vigil__conn_failed(c)) { /* behind that no `eof` comes, though this one was seen before */
+        vigil__conn_close(loop, c, c->why);
+        return;
+    }
     c->eof_told = true;
     if (c->couple_to.v != 0) {
         (void)vigil_end(loop, c->couple_to); /* gone is ended too */
