@@ -46,6 +46,8 @@ HELPERS  := $(patsubst %.c,$(B)/%,$(wildcard tests/battery/*.c))
 TARGETS  := $(filter-out replay,$(basename $(notdir $(wildcard fuzz/*.c))))
 FUZZERS  := $(TARGETS:%=$(B)/fuzz/%)
 TESTS    := $(UNIT) $(CONFORM) $(REGRESS)
+FAULTS   := $(B)/tests/fault/fail_nth
+ORDERS   := $(patsubst %.c,$(B)/%,$(wildcard tests/threads/*.c))
 THREADED := $(patsubst %.c,$(B)/%,$(shell grep -lsE 'pthread_create|in_thread|write_later' \
             $(TESTS:$(B)/%=%.c) /dev/null))
 LIBS     := $(B)/libvigil.a $(B)/libvigil.so $(B)/libvigil_sim.a
@@ -58,6 +60,7 @@ say = @$(if $(V),:,echo '  $1  $@')
 all: $(LIBS) $(B)/vigil $(EXAMPLES)  ## build the command, the libraries and the examples
 
 everything: all $(TESTS) $(HELPERS) $(BENCHES) $(FUZZERS) $(B)/tests/sim/sim  ## all, and the tests' and benchmarks' programs
+everything: $(FAULTS) $(ORDERS)
 
 $(B)/libvigil.a: $(LIB_OBJ)
 	$(call say,AR)
@@ -154,6 +157,20 @@ $(B)/tests/conform/select_call_by_poll: tests/conform/select_call.c src/poller/o
         $(B)/libvigil_sim.a $(B)/libvigil.a
 	$(call program,$(TEST_FLAGS) -DVIGIL_SELECT_BY_POLL src/poller/one_call.c)
 
+# What inject.c defines stands between the library and the system.
+WRAPS  := $(shell awk -F', *' '/^WRAPPED/ { print "-Wl,--wrap=" $$2 }' tests/fault/inject.c) \
+          -Wl,--wrap=vigil__host_system
+
+$(FAULTS): $(B)/tests/fault/%: tests/fault/%.c tests/fault/inject.c $(B)/libvigil_sim.a \
+        $(B)/libvigil.a
+	$(call program,$(TEST_FLAGS) -DTEST_PROGRAM='"$@"' tests/fault/inject.c $(WRAPS))
+
+# The loop's own sources, included; the process's clock, memory and threads are the scheduler's.
+ORDERED = -Wl,--wrap=vigil__host_system -Wl,--wrap=vigil__thread_mark -Wl,--wrap=vigil__thread_yield
+
+$(ORDERS): $(B)/tests/threads/%: tests/threads/%.c $(B)/libvigil_sim.a $(B)/libvigil.a
+	$(call program,$(TEST_FLAGS) -DTEST_PROGRAM='"$@"' $(ORDERED))
+
 # Holds the compiler and its flags; written only when they are not those of the last build.
 FLAGS = $(CC) $(LIB_FLAGS) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(STATIC)
 $(B)/flags: always
@@ -162,6 +179,7 @@ $(B)/flags: always
 
 -include $(LIB_OBJ:.o=.d) $(SIM_OBJ:.o=.d) $(TOOL_OBJ:.o=.d)
 -include $(addsuffix .d,$(EXAMPLES) $(BENCHES) $(TESTS) $(HELPERS) $(FUZZERS))
+-include $(addsuffix .d,$(FAULTS) $(ORDERS))
 
 .PHONY: windows test-windows windows-conform windows-interop windows-tutorial windows-battery
 WINDOWS = $(MAKE) --no-print-directory $(PARALLEL) -f windows.mk B=$(B)/windows
@@ -201,8 +219,8 @@ demo:  ## see the tutorial alive: an echo server, its clients, every byte checke
 test:  ## everything that fits into 8 minutes, with each step's time
 	@scripts/setup test
 	@$(STEPS) everything test-clang check test-unit test-conform test-regress test-fuzz \
-	    test-kqueue test-sim test-sim-asan test-tutorial test-examples test-tool test-package \
-	    test-battery test-asan
+	    test-kqueue test-fault test-orders test-sim test-sim-asan test-tutorial test-examples \
+	    test-tool test-package test-battery test-asan
 
 test-long:  ## what takes longer: mutants, the full battery, valgrind, TSan, MSan, other kernels
 	@scripts/setup long
@@ -222,6 +240,22 @@ test-conform: $(CONFORM)  ## what every backend must do
 
 test-regress: $(REGRESS)  ## what was wrong once
 	@$(if $(REGRESS),$(TAP) $(REGRESS),echo '  nothing yet')
+
+# Each backend is a program of its own, so that they share the processors.
+FAIL_BACKENDS = epoll io_uring poll select
+FAIL_NTH      = $(foreach backend,$(FAIL_BACKENDS), \
+                'env VIGIL_TEST_BACKEND=$(backend) VIGIL_FAIL_STEP=$1 $(B)/tests/fault/fail_nth')
+
+fail-nth: $(FAULTS)  ## every call failed in turn, on every backend; some minutes
+	@$(TAP) --verbose --limit 7200 $(call FAIL_NTH,1)
+
+# Which sixteenth: another one with each commit, unless VIGIL_FAIL_OFFSET says.
+test-fault: export VIGIL_FAIL_OFFSET ?= $(shell git rev-list --count HEAD 2>/dev/null || echo 0)
+test-fault: $(FAULTS)  ## every 16th of fail-nth
+	@$(TAP) $(call FAIL_NTH,16)
+
+test-orders: $(ORDERS)  ## posts, stops and closes in thousands of orders, under a scheduler
+	@$(TAP) $(ORDERS)
 
 SEEDS = 500# random programs per backend
 
@@ -511,6 +545,7 @@ help:  ## this list
 	    awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
 
 .PHONY: all everything demo test test-long test-clang test-unit test-conform test-regress \
+        fail-nth test-fault test-orders \
         test-seeds sim sim-long test-sim test-sim-asan test-tutorial test-examples test-tool \
         test-package test-battery test-battery-full mutation mutation-ci test-asan test-tsan \
         test-msan under-valgrind test-kqueue on-the-model \
