@@ -24,6 +24,11 @@ enum {
     BY_EDGE = 8,  /* armed as for edges, because of what cannot be masked: see poll_unasked() */
 };
 
+enum {
+    TAKE_BACK_TRIES = 4,  /* at once: what the kernel had in hand it has told by then */
+    TAKE_BACK_EVERY = 64, /* and then seldom: one that is over has a completion each time */
+};
+
 enum { POLL_ALWAYS = VIGIL_ERR | VIGIL_HUP | VIGIL_NVAL };
 
 static const int reap_tries_max = 1000;
@@ -32,6 +37,7 @@ static const vigil_ns reap_wait_ns = VIGIL_MS(1);
 static int polls_reserve(struct vigil__uring *uring, vigil_fd fd);
 static void poll_list(struct vigil__uring *uring, vigil_fd fd, struct vigil__fd_entry *entry);
 static bool poll_arm(struct vigil__uring *uring, vigil_fd fd, struct vigil__fd_entry *entry);
+static bool poll_take_back(struct vigil__uring *uring, uint64_t user_data);
 static bool poll_disarm(struct vigil__uring *uring, vigil_fd fd, struct vigil__fd_entry *entry);
 static void poll_remove(struct vigil__uring *uring, vigil_fd fd, struct vigil__fd_entry *entry);
 static void poll_unasked(struct vigil__uring *uring, vigil_fd fd, struct vigil__fd_entry *entry,
@@ -149,8 +155,11 @@ bool vigil__uring_polls_record(struct vigil__uring *uring, const struct vigil__c
                                struct vigil__record *record)
 {
     bool more = (cqe->flags & VIGIL__URING_CQE_MORE) != 0;
-    if (poll_stale(uring, cqe->user_data))
+    if (poll_stale(uring, cqe->user_data)) {
+        if (more) /* it was refused, or its end is on its way, and then this does no harm */
+            (void)poll_take_back(uring, cqe->user_data);
         return false;
+    }
     vigil_fd fd = (vigil_fd)vigil__key_slot(cqe->user_data);
     struct vigil__fd_entry *entry = &uring->polls.table.entries[fd];
     uint32_t events = poll_events(entry, cqe);
@@ -269,20 +278,27 @@ static bool poll_arm(struct vigil__uring *uring, vigil_fd fd, struct vigil__fd_e
     return true;
 }
 
-/* Asks the kernel to take its request back, and listens to it no more.  False: there is no room to
- * ask. */
-static bool poll_disarm(struct vigil__uring *uring, vigil_fd fd, struct vigil__fd_entry *entry)
+/* Asks the kernel to take a request back.  It refuses while it has an event of it in hand, and then
+ * one that goes on goes on.  False: there is no room to ask. */
+static bool poll_take_back(struct vigil__uring *uring, uint64_t user_data)
 {
     struct vigil__sqe *sqe = vigil__ring_sqe(&uring->ring);
-    if (sqe != NULL) {
-        sqe->opcode = VIGIL__URING_POLL_REMOVE;
-        sqe->flags = VIGIL__URING_SKIP_SUCCESS;
-        sqe->fd = VIGIL_FD_NONE;
-        sqe->addr = poll_user_data(entry, fd);
-    }
+    if (sqe == NULL)
+        return false;
+    sqe->opcode = VIGIL__URING_POLL_REMOVE;
+    sqe->flags = VIGIL__URING_SKIP_SUCCESS;
+    sqe->fd = VIGIL_FD_NONE;
+    sqe->addr = user_data;
+    return true;
+}
+
+/* The same, and listens to it no more. */
+static bool poll_disarm(struct vigil__uring *uring, vigil_fd fd, struct vigil__fd_entry *entry)
+{
+    bool asked = poll_take_back(uring, poll_user_data(entry, fd));
     entry->generation++;
     stand(uring, entry, RESTING);
-    return sqe != NULL;
+    return asked;
 }
 
 /* Whether the request's last completion is there. */
@@ -312,6 +328,8 @@ static void poll_remove(struct vigil__uring *uring, vigil_fd fd, struct vigil__f
     if (armed)
         vigil__uring_make_room(uring); /* for its completion */
     for (int i = 0; i < reap_tries_max && armed; i++) {
+        if (i > 0 && (i < TAKE_BACK_TRIES || i % TAKE_BACK_EVERY == 0))
+            (void)poll_take_back(uring, user_data); /* it may have been refused */
         uint32_t more = i > 0 ? vigil__ring_ready(&uring->ring) + 1 : 0;
         (void)vigil__uring_enter(uring, more, reap_wait_ns); /* what came of it is looked at */
         armed = uring->moves == moves && !poll_ended(uring, user_data);
