@@ -46,7 +46,7 @@ HELPERS  := $(patsubst %.c,$(B)/%,$(wildcard tests/battery/*.c))
 TARGETS  := $(filter-out replay,$(basename $(notdir $(wildcard fuzz/*.c))))
 FUZZERS  := $(TARGETS:%=$(B)/fuzz/%)
 TESTS    := $(UNIT) $(CONFORM) $(REGRESS)
-FAULTS   := $(B)/tests/fault/fail_nth
+FAULTS   := $(patsubst %.c,$(B)/%,$(wildcard tests/fault/fail_*.c))
 ORDERS   := $(patsubst %.c,$(B)/%,$(wildcard tests/threads/*.c))
 THREADED := $(patsubst %.c,$(B)/%,$(shell grep -lsE 'pthread_create|in_thread|write_later' \
             $(TESTS:$(B)/%=%.c) /dev/null))
@@ -163,7 +163,17 @@ WRAPS  := $(shell awk -F', *' '/^WRAPPED/ { print "-Wl,--wrap=" $$2 }' tests/fau
 
 $(FAULTS): $(B)/tests/fault/%: tests/fault/%.c tests/fault/inject.c $(B)/libvigil_sim.a \
         $(B)/libvigil.a
-	$(call program,$(TEST_FLAGS) -DTEST_PROGRAM='"$@"' tests/fault/inject.c $(WRAPS))
+	$(call program,$(TEST_FLAGS) $(FAULT_NAMES) tests/fault/inject.c $(WRAPS))
+
+FAULT_NAMES = -DTEST_PROGRAM='"$@"' -DTEST_SERVER='"$(B)/tests/fault/vigil"'
+
+$(B)/tests/fault/fail_serve: $(B)/tests/fault/vigil
+
+$(B)/tests/fault/vigil: tests/fault/inject.c tests/fault/inject.h $(TOOL_OBJ) $(B)/libvigil.a
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CC) $(TEST_FLAGS) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(STATIC) -o $@ \
+	    $(filter %.c %.o %.a,$^) $(WRAPS)
 
 # The loop's own sources, included; the process's clock, memory and threads are the scheduler's.
 ORDERED = -Wl,--wrap=vigil__host_system -Wl,--wrap=vigil__thread_mark -Wl,--wrap=vigil__thread_yield
@@ -244,7 +254,8 @@ test-regress: $(REGRESS)  ## what was wrong once
 # Each backend is a program of its own, so that they share the processors.
 FAIL_BACKENDS = epoll io_uring poll select
 FAIL_NTH      = $(foreach backend,$(FAIL_BACKENDS), \
-                'env VIGIL_TEST_BACKEND=$(backend) VIGIL_FAIL_STEP=$1 $(B)/tests/fault/fail_nth')
+                'env VIGIL_TEST_BACKEND=$(backend) VIGIL_FAIL_STEP=$1 $(B)/tests/fault/fail_nth') \
+                'env VIGIL_FAIL_STEP=$1 $(B)/tests/fault/fail_serve'
 
 fail-nth: $(FAULTS)  ## every call failed in turn, on every backend; some minutes
 	@$(TAP) --verbose --limit 7200 $(call FAIL_NTH,1)
