@@ -459,6 +459,8 @@ static vigil_ns conns_due(const vigil_loop *loop)
     }
     if (!vigil__list_empty(&conns->dry) && loop->pool.lent < loop->pool.lendable)
         return VIGIL_NOWAIT;
+    if (conns->some_starved && !vigil__memory_short(loop))
+        return VIGIL_NOWAIT;
     vigil_ns due = vigil__heap_due(&conns->deadlines);
     if (!vigil__list_empty(&conns->dry) && conns->dry_due < due)
         due = conns->dry_due;

@@ -80,7 +80,7 @@ struct vigil__conn {
     bool memory_wait; /* in loop's memory list */
     bool modest;    /* the kernel's buffers ran out: next it asks for one, and others get theirs */
     bool offer_due; /* it waited when what is held was to be offered */
-    bool starved;   /* memory is short: it reads again when its own output has gone */
+    bool starved;   /* memory is short: it reads again when that or its own output has gone */
     bool eof_seen;  /* the system said so */
     bool eof_told;  /* `eof` was called, or nobody is to be told */
     bool drain;     /* read what is there, then finish */
@@ -156,6 +156,7 @@ struct vigil__conns {
     struct vigil__link all, all_listeners;
     struct vigil__link work, flush, closes;
     struct vigil__link memory; /* who waits for memory, first come first served; likewise */
+    bool some_starved;         /* some connections wait for memory, or their own output, to go */
     struct vigil__link dry;    /* who waits for one of the kernel's buffers, and */
     vigil_ns dry_due;          /* when those that are held are asked for again */
     vigil_ns memory_due;       /* when to look again */

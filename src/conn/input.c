@@ -78,6 +78,7 @@ void vigil__input_update(vigil_loop *loop, struct vigil__conn *c)
     struct vigil__op shape = *op;
     input_shape(loop, c, &shape);
     c->starved = shape.u.len == 0;
+    vigil__conns(loop)->some_starved |= c->starved;
     /* Where memory is short its own output, which takes some, must go first. */
     if (c->starved) {
         (void)vigil__op_cancel(loop, op); /* as above */
@@ -286,7 +287,8 @@ void vigil__input_record(vigil_loop *loop, struct vigil__conn *c, struct vigil__
         }
         /* fall through */
     case VIGIL_ENOMEM:
-        c->starved = c->queued > 0;
+        c->starved = c->queued > 0 && vigil__memory_short(loop);
+        vigil__conns(loop)->some_starved |= c->starved;
         if (!c->starved)
             vigil__memory_wait(loop, c);
         break;

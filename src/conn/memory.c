@@ -117,6 +117,18 @@ static void shed_one(vigil_loop *loop)
     vigil__conn_reset(loop, worst, VIGIL_ENOMEM);
 }
 
+/* Those who put their own output first.  It may never go: its peer may do the same, and wait. */
+static void starved_work(vigil_loop *loop)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    conns->some_starved = false;
+    for (struct vigil__link *at = conns->all.next; at != &conns->all; at = at->next) {
+        struct vigil__conn *c = VIGIL_OWNER(at, struct vigil__conn, all);
+        if (c->starved)
+            vigil__conn_todo(loop, c, VIGIL__TODO_READ);
+    }
+}
+
 static void wake_one(vigil_loop *loop, struct vigil__conn *c)
 {
     vigil__list_remove(&c->memory);
@@ -137,6 +149,8 @@ void vigil__memory_work(vigil_loop *loop)
     struct vigil__pool *pool = &loop->pool;
     if (VIGIL_UNLIKELY(!vigil__list_empty(&conns->dry)))
         dry_work(loop);
+    if (VIGIL_UNLIKELY(conns->some_starved) && !vigil__memory_short(loop))
+        starved_work(loop);
     if (VIGIL_LIKELY(vigil__list_empty(&conns->memory)))
         return;
     bool look = loop->now >= conns->memory_due;
