@@ -653,17 +653,18 @@ TEST(out_of_memory_or_descriptors_the_listener_spins_or_never_comes_back)
     uring_open(&rig, NULL);
     rig_settle(&rig);
     for (size_t i = 0; i < TEST_COUNT(lacking); i++) {
+        vigil_ns before = rig_clock(); /* the rest begins later, whatever the machine does */
         seen.accept_error = lacking[i];
         int lost = rig_client(&rig);
         RIG_UNTIL(&rig, seen.accept_error == 0);
-        vigil_ns rested = rig_clock();
         RIG_UNTIL(&rig, rig_stats(&rig).accept_rests == i + 1);
         int fd = rig_client(&rig);
         uint64_t turns = rig_stats(&rig).turns;
         while (rig.opened == (int)i) {
             REQUIRE(vigil_loop_turn(rig.loop, VIGIL_FOREVER) >= 0);
         }
-        OK(rig_clock() - rested >= VIGIL_MS(95), "%s: it did not rest", vigil_err_name(lacking[i]));
+        OK(rig_clock() - before >= VIGIL_MS(100), "%s: it did not rest",
+           vigil_err_name(lacking[i]));
         OK(rig_stats(&rig).turns - turns < 20, "%s: it spins", vigil_err_name(lacking[i]));
         close(lost);
         close(fd);
