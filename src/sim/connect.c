@@ -233,6 +233,7 @@ static bool newcomer_make(struct sim_file *listener, struct sim_file *client)
     vigil__list_append(&listener->waiting, &file->waiting_link);
     listener->waiting_count++;
     listener->activity++;
+    listener->inputs++;
     listener->sim->connections++;
     sim_moved(listener->sim);
     sim_story_file(file, "waits to be accepted");

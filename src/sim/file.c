@@ -27,6 +27,7 @@ struct sim_file *sim_file_new(struct sim_host *host, enum sim_kind kind)
     sim_stream_init(&file->in);
     vigil__list_init(&file->waiting);
     vigil__list_init(&file->waiting_link);
+    vigil__list_init(&file->watchers);
     vigil__list_append(&sim->files, &file->link);
     return file;
 }
@@ -109,8 +110,10 @@ int sim_read(struct sim_file *file, void *p, size_t n)
     bool was_full = sim_stream_room(&file->in) == 0;
     n = cut_short(file, VIGIL_SIM_SHORT_READ, vigil__min(n, there));
     n = sim_stream_take(&file->in, p, n);
-    if (was_full && file->peer != NULL)
+    if (was_full && file->peer != NULL) {
         file->peer->activity++;
+        file->peer->outputs++;
+    }
     file->host->bytes_in += n;
     sim_note(file->sim, n);
     sim_moved(file->sim);
@@ -253,6 +256,8 @@ unsigned sim_ready(const struct sim_file *file)
         return ready_pipe(file);
     case SIM_REGULAR:
         return VIGIL_IN | VIGIL_OUT;
+    case SIM_SPECIAL:
+        return file->special->ready(file);
     case SIM_SOCKET:
         break;
     }
@@ -289,6 +294,10 @@ void sim_file_close(struct sim_file *file)
     sim_story_file(file, file->reset_on_close ? "closes with a reset" : "closes");
     say_goodbye(file);
     file->open = false;
+    while (!vigil__list_empty(&file->watchers))
+        vigil__list_remove(file->watchers.next);
+    if (file->special != NULL)
+        file->special->close(file);
     sim_event_cancel(file->sim, &file->event);
     if (peer != NULL && peer->open) {
         peer->activity++;
@@ -309,8 +318,22 @@ static void file_free(struct sim_file *file)
     vigil__free(&sim->memory, file, sizeof(*file));
 }
 
+/* They may hold others, which they let go.  (Each that is closed may close more: from the start.) */
+static void specials_close(vigil_sim *sim)
+{
+    struct vigil__link *at = sim->files.next;
+    while (at != &sim->files) {
+        struct sim_file *file = VIGIL_OWNER(at, struct sim_file, link);
+        bool special = file->special != NULL;
+        if (special)
+            sim_file_close(file);
+        at = special ? sim->files.next : at->next;
+    }
+}
+
 void sim_files_clear(vigil_sim *sim)
 {
+    specials_close(sim);
     while (!vigil__list_empty(&sim->files))
         file_free(VIGIL_OWNER(sim->files.next, struct sim_file, link));
     while (!vigil__list_empty(&sim->listeners))

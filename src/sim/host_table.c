@@ -182,10 +182,9 @@ static int host_close(void *self, vigil_fd fd)
 static int host_describe(void *self, vigil_fd fd, struct vigil__fd_info *out)
 {
     static const enum vigil__fd_kind kinds[] = {
-        [SIM_SOCKET] = VIGIL__FD_SOCKET,
-        [SIM_LISTENER] = VIGIL__FD_LISTENER,
-        [SIM_PIPE] = VIGIL__FD_PIPE,
-        [SIM_REGULAR] = VIGIL__FD_FILE,
+        [SIM_SOCKET] = VIGIL__FD_SOCKET, [SIM_LISTENER] = VIGIL__FD_LISTENER,
+        [SIM_PIPE] = VIGIL__FD_PIPE,     [SIM_REGULAR] = VIGIL__FD_FILE,
+        [SIM_SPECIAL] = VIGIL__FD_OTHER,
     };
     int err;
     struct sim_file *file = called(self, VIGIL_SIM_CALL_DESCRIBE, fd, &err);
@@ -290,17 +289,11 @@ static void host_signal_remove(void *self, int signo, struct vigil__signal_sink 
 
 /* ---- the table ---- */
 
-/* Which of the two is taken unasked: the first.  io_uring is taken before the others, too. */
-static const struct vigil__backend *const backends[][3] = {
-    { &sim_backend_ready, &sim_backend_complete, NULL },
-    { &sim_backend_complete, &sim_backend_ready, NULL },
-};
-
 void sim_host_table_fill(struct sim_host *host)
 {
     host->table = (vigil_host){
         .self = host,
-        .backends = backends[vigil_sim_choose(host->sim, "backend", 2)],
+        .backends = sim_backends(host),
         .allocator = { .resize = sim_resize, .ctx = host },
         .now = host_now,
         .socket = host_socket,

@@ -246,6 +246,7 @@ int sim_fd_new(struct sim_host *host, struct sim_file *file, vigil_fd *out)
     }
     host->fds[fd] = file;
     host->fd_count++;
+    file->refs++;
     file->open = true;
     *out = (vigil_fd)fd;
     return 0;
@@ -264,8 +265,14 @@ int sim_fd_close(struct sim_host *host, vigil_fd fd)
     host->fds[fd] = NULL;
     host->fd_count--;
     sim_moved(host->sim);
-    sim_file_close(file);
+    sim_file_release(file);
     return 0;
+}
+
+void sim_file_release(struct sim_file *file)
+{
+    if (--file->refs == 0)
+        sim_file_close(file);
 }
 
 static int both_new(struct sim_host *host, enum sim_kind kind, struct sim_file *files[2],

@@ -51,7 +51,16 @@ struct sim_stream {
     struct sim_event event; /* the oldest segment arrives */
 };
 
-enum sim_kind { SIM_SOCKET, SIM_LISTENER, SIM_PIPE, SIM_REGULAR };
+enum sim_kind { SIM_SOCKET, SIM_LISTENER, SIM_PIPE, SIM_REGULAR, SIM_SPECIAL };
+
+struct sim_file;
+
+/* A file that somebody else makes, as the model of a kernel does: what is true of it, and its
+ * end. */
+struct sim_special {
+    unsigned (*ready)(const struct sim_file *file);
+    void (*close)(struct sim_file *file);
+};
 
 enum sim_state {
     SIM_NEW,
@@ -67,15 +76,20 @@ struct sim_file {
     enum sim_kind kind;
     enum sim_state state;
     bool open;               /* some descriptor stands for it, or it waits to be accepted */
+    uint32_t refs;           /* descriptors, and who else holds it: the last one closes it */
     bool readable, writable; /* which ends a pipe is */
     bool vanished;           /* nothing passes any more */
     bool hurt;               /* a fault was injected into it */
     bool shut;               /* no more writing */
     bool reset_on_close, reuse_port, v6_only;
-    int error;            /* pending, as SO_ERROR */
-    uint64_t activity;    /* counts what may have made it ready: for edges */
-    uint64_t seen_read;   /* how much was read when it was last looked at, and */
-    uint32_t passed_over; /* turns since in which it was ready and nobody read */
+    int error;                   /* pending, as SO_ERROR */
+    uint64_t activity;           /* counts what may have made it ready: for edges */
+    uint64_t inputs, outputs;    /* how much of that concerned input alone, or output alone */
+    struct vigil__link watchers; /* links of those who wait for it: taken out when it closes */
+    const struct sim_special *special;
+    void *special_self;
+    uint64_t seen_read;          /* how much was read when it was last looked at, and */
+    uint32_t passed_over;        /* turns since in which it was ready and nobody read */
     struct sim_file *peer;
     struct sim_stream in;
     vigil_addr local, remote;
@@ -272,6 +286,8 @@ const struct sim_link *sim_link_find(vigil_sim *sim, const struct sim_host *a,
 int sim_fd_new(struct sim_host *host, struct sim_file *file, vigil_fd *out);
 struct sim_file *sim_fd_file(const struct sim_host *host, vigil_fd fd);
 int sim_fd_close(struct sim_host *host, vigil_fd fd);
+/* Drops one of the file's refs. */
+void sim_file_release(struct sim_file *file);
 
 /* ---- file.c ---- */
 
@@ -319,6 +335,11 @@ struct sim_name *sim_name_find(struct sim_host *host, const char *path, size_t l
 /* ---- host_table.c ---- */
 
 void sim_host_table_fill(struct sim_host *host);
+
+/* ---- backends.c ---- */
+
+/* Those that a new host offers, best first, NULL behind the last: never freed. */
+const struct vigil__backend *const *sim_backends(struct sim_host *host);
 
 /* ---- memory.c ---- */
 

@@ -203,6 +203,7 @@ static void arrive(struct sim_file *file, const struct sim_segment *segment)
     in->arrived = segment->upto;
     in->fin_arrived = in->fin_arrived || segment->fin;
     file->activity++;
+    file->inputs += !segment->fin && !segment->reset;
     sim_moved(file->sim);
     if (segment->reset)
         sim_break(file, VIGIL_ECONNRESET);
