@@ -88,6 +88,7 @@ static int open_unasked(const struct vigil__backend *backend, void **self,
     if (err < 0 || backend->submit == NULL || found->op_kinds != 0)
         return err;
     backend->close(*self);
+    *self = NULL; /* the next one may not open */
     return VIGIL_ENOTSUP;
 }
 
