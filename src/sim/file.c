@@ -140,6 +140,13 @@ static void gave_up(struct sim_event *event)
     sim_break(VIGIL_OWNER(event, struct sim_file, event), VIGIL_ETIMEDOUT);
 }
 
+/* Within a host it is known at once that the peer has closed: unix(7). */
+static bool is_peer_gone(const struct sim_file *file)
+{
+    return file->kind == SIM_SOCKET && file->local.family == VIGIL_FAMILY_UNIX &&
+           file->peer != NULL && !file->peer->open;
+}
+
 static int why_not_write(struct sim_file *file)
 {
     if (!file->writable)
@@ -150,7 +157,8 @@ static int why_not_write(struct sim_file *file)
         return VIGIL__EAGAIN;
     if (file->error != 0)
         return take_error(file);
-    return file->state == SIM_BROKEN || file->shut ? VIGIL_ECONNRESET : 0;
+    bool over = file->state == SIM_BROKEN || file->shut || is_peer_gone(file);
+    return over ? VIGIL_ECONNRESET : 0;
 }
 
 static int send_pieces(struct sim_file *file, const vigil_iov *iov, size_t count, size_t n)
@@ -241,8 +249,8 @@ static unsigned ready_socket(const struct sim_file *file)
     if (file->in.arrived > file->in.read)
         events |= VIGIL_IN;
     if (file->in.fin_arrived)
-        events |= VIGIL_IN | VIGIL_RDHUP | (file->shut ? VIGIL_HUP : 0);
-    if (file->shut || sim_stream_room(&file->peer->in) > 0)
+        events |= VIGIL_IN | VIGIL_RDHUP | (file->shut || is_peer_gone(file) ? VIGIL_HUP : 0);
+    if (file->shut || is_peer_gone(file) || sim_stream_room(&file->peer->in) > 0)
         events |= VIGIL_OUT;
     return events;
 }
