@@ -326,7 +326,7 @@ static void file_free(struct sim_file *file)
     vigil__free(&sim->memory, file, sizeof(*file));
 }
 
-/* They may hold others, which they let go.  (Each that is closed may close more: from the start.) */
+/* They may hold others, which they let go: each may close more, therefore from the start. */
 static void specials_close(vigil_sim *sim)
 {
     struct vigil__link *at = sim->files.next;

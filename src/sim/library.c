@@ -45,7 +45,7 @@ void sim_check_blocked(vigil_sim *sim)
     for (struct vigil__link *at = sim->turners.next; at != &sim->turners; at = at->next) {
         const struct sim_turner *turner = VIGIL_OWNER(at, struct sim_turner, link);
         bool asleep = turner->loop != NULL && !turner->late_asked && !sim_turner_dead(turner);
-        if (asleep)
+        if (asleep && !turner->rests)
             check_loop(turner);
     }
 }

@@ -88,8 +88,8 @@ struct sim_file {
     struct vigil__link watchers; /* links of those who wait for it: taken out when it closes */
     const struct sim_special *special;
     void *special_self;
-    uint64_t seen_read;          /* how much was read when it was last looked at, and */
-    uint32_t passed_over;        /* turns since in which it was ready and nobody read */
+    uint64_t seen_read;   /* how much was read when it was last looked at, and */
+    uint32_t passed_over; /* turns since in which it was ready and nobody read */
     struct sim_file *peer;
     struct sim_stream in;
     vigil_addr local, remote;
@@ -151,6 +151,7 @@ struct sim_turner {
     bool (*answers)(const struct sim_turner *turner); /* whether its wait would answer now */
     bool late_asked;     /* whether its timer is late has been decided, */
     vigil_ns late_until; /* and how late it is */
+    bool rests;          /* its wait failed, and it tries again a little later */
 };
 
 /* ---- the world ---- */
