@@ -38,6 +38,9 @@ TOOL_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tool/*.c))
 EXAMPLES := $(patsubst %.c,$(B)/examples/%,$(notdir $(wildcard examples/*.c examples/tutorial/*.c)))
 BENCHES  := $(patsubst %.c,$(B)/%,$(wildcard bench/*.c))
 UNIT     := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/*.c))
+CALLS    := $(patsubst %.c,$(B)/%.o,$(wildcard tests/model/calls/*.c))
+MODELLED := $(patsubst %.c,$(B)/%,$(wildcard tests/model/worlds/*.c))
+IN_WORLDS := $(filter-out %/compare %/compare_uring,$(MODELLED)) $(B)/tests/model/worlds/sim
 MODELS   := $(patsubst %.c,$(B)/%,$(filter-out %/kevent.c,$(wildcard tests/model/*.c)))
 CONFORM  := $(patsubst %.c,$(B)/%,$(wildcard tests/conform/*.c)) \
             $(B)/tests/conform/select_call_by_poll
@@ -61,6 +64,7 @@ all: $(LIBS) $(B)/vigil $(EXAMPLES)  ## build the command, the libraries and the
 
 everything: all $(TESTS) $(HELPERS) $(BENCHES) $(FUZZERS) $(B)/tests/sim/sim  ## all, and the tests' and benchmarks' programs
 everything: $(FAULTS) $(ORDERS)
+everything: $(MODELLED) $(IN_WORLDS)
 
 $(B)/libvigil.a: $(LIB_OBJ)
 	$(call say,AR)
@@ -125,6 +129,11 @@ $(B)/bench/%: bench/%.c $(B)/libvigil.a
 $(B)/tests/battery/%: tests/battery/%.c $(B)/libvigil.a
 	$(call program,$(PUBLIC_FLAGS))
 
+# On models of the calls that wait, and of what a simulated host offers: linked first, so that the
+# libraries' own are not taken.
+$(MODELLED): SIM = $(CALLS) $(B)/libvigil_sim.a
+$(MODELLED): $(CALLS)
+
 $(B)/tests/%: SIM = $(B)/libvigil_sim.a
 $(B)/tests/%: tests/%.c $(B)/libvigil_sim.a $(B)/libvigil.a
 	$(call program,$(TEST_FLAGS))
@@ -151,6 +160,14 @@ WORLDS = $(filter-out %/main.c,$(wildcard tests/sim/*.c))
 $(B)/fuzz/worlds: FUZZ_WITH = $(WORLDS)
 $(B)/fuzz/worlds: SIM = $(B)/libvigil_sim.a
 $(B)/fuzz/worlds: $(WORLDS) tests/sim/rig.h $(B)/libvigil_sim.a
+
+# The same scenarios, with the library's own backends on models of their kernels.
+$(B)/tests/model/worlds/sim: $(wildcard tests/sim/*.[ch]) $(CALLS) $(B)/libvigil_sim.a \
+        $(B)/libvigil.a $(B)/flags
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(TEST_FLAGS) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(STATIC) -o $@ \
+	    $(filter tests/sim/%.c,$^) $(CALLS) $(B)/libvigil_sim.a $(B)/libvigil.a
 
 # vigil_select as it is where select(2) has no sets of any size: its own copy of one_call.c.
 $(B)/tests/conform/select_call_by_poll: tests/conform/select_call.c src/poller/one_call.c \
@@ -190,6 +207,7 @@ $(B)/flags: always
 -include $(LIB_OBJ:.o=.d) $(SIM_OBJ:.o=.d) $(TOOL_OBJ:.o=.d)
 -include $(addsuffix .d,$(EXAMPLES) $(BENCHES) $(TESTS) $(HELPERS) $(FUZZERS))
 -include $(addsuffix .d,$(FAULTS) $(ORDERS))
+-include $(CALLS:.o=.d) $(addsuffix .d,$(MODELLED))
 
 .PHONY: windows test-windows windows-conform windows-interop windows-tutorial windows-battery
 WINDOWS = $(MAKE) --no-print-directory $(PARALLEL) -f windows.mk B=$(B)/windows
@@ -229,15 +247,16 @@ demo:  ## see the tutorial alive: an echo server, its clients, every byte checke
 test:  ## everything that fits into 8 minutes, with each step's time
 	@scripts/setup test
 	@$(STEPS) everything test-clang check test-unit test-conform test-regress test-fuzz \
-	    test-kqueue test-fault test-orders test-sim test-sim-asan test-tutorial test-examples \
-	    test-tool test-package test-battery test-asan
+	    test-kqueue test-models test-fault test-orders test-sim test-sim-asan test-tutorial \
+	    test-examples test-tool test-package test-battery test-asan
 
 test-long:  ## what takes longer: mutants, the full battery, valgrind, TSan, MSan, other kernels
 	@scripts/setup long
 	@scripts/setup portability
 	@scripts/setup kernels
-	@$(STEPS) everything mutation test-seeds sim-long test-battery-full test-battery-asan \
-	    test-valgrind test-tsan test-msan $(PORTABILITY) test-kernels test-windows
+	@$(STEPS) everything mutation test-seeds test-models-long test-models-asan sim-long \
+	    test-battery-full test-battery-asan test-valgrind test-tsan test-msan $(PORTABILITY) \
+	    test-kernels test-windows
 
 test-clang:  ## a build by clang, without a warning
 	@$(MAKE) --no-print-directory $(PARALLEL) B=$(B)/clang CC=clang everything
@@ -309,6 +328,18 @@ test-kqueue:  ## kqueue on a modelled kevent(): the model's rows, conform and re
 
 on-the-model: $(MODELS) $(filter-out $(B)/tests/conform/uring%,$(CONFORM)) $(REGRESS)
 	@VIGIL_TEST_BACKEND=kqueue $(TAP) 'tests/bsd/run $(B)' $^
+
+MODEL_SEEDS = 1500# worlds per backend
+
+test-models: $(MODELLED) $(IN_WORLDS)  ## models of kernels: held to this one, and our backends on them in worlds
+	@$(TAP) $(filter-out $(IN_WORLDS),$(MODELLED)) \
+	    $(foreach world,$(IN_WORLDS),'tests/model/run $(B) $(MODEL_SEEDS) $(world)')
+
+test-models-long: $(IN_WORLDS)  ## many more worlds
+	@$(TAP) --limit 3600 $(foreach world,$(IN_WORLDS),'tests/model/run $(B) 20000 $(world)')
+
+test-models-asan:  ## models, under ASan and UBSan
+	+@$(SANITIZED) B=$(B)/asan CFLAGS='$(ASAN)' MODEL_SEEDS=100 test-models
 
 test-battery: all $(HELPERS)  ## the echo battery, short
 	@$(TAP) --verbose 'tests/battery/run --build $(B) --quick'
@@ -560,6 +591,7 @@ help:  ## this list
         test-seeds sim sim-long test-sim test-sim-asan test-tutorial test-examples test-tool \
         test-package test-battery test-battery-full mutation mutation-ci test-asan test-tsan \
         test-msan under-valgrind test-kqueue on-the-model \
+        test-models test-models-long test-models-asan \
         test-tsan-core test-valgrind test-battery-asan under-sanitizer under-sanitizer-threaded \
         under-sanitizer-battery static test-portability $(PORTABILITY) under-nothing \
         under-qemu-user test-kernels test-kernels-core kernel-programs guest-programs bench \

@@ -320,8 +320,10 @@ static bool counters_agree(void *arg)
     const struct sim_host *host = sim_host_of(rig->server_host);
     vigil_stats stats;
     vigil_stats_get(rig->server, &stats);
-    return stats.bytes_out == host->bytes_out && stats.bytes_in <= host->bytes_in &&
-           rig->opened - rig->closed <= stats.conns &&
+    /* A kernel may have sent what the loop will be told of: tests/model/calls. */
+    bool told_later = strcmp(vigil_loop_backend(rig->server), "io_uring") == 0;
+    bool out = told_later ? stats.bytes_out <= host->bytes_out : stats.bytes_out == host->bytes_out;
+    return out && stats.bytes_in <= host->bytes_in && rig->opened - rig->closed <= stats.conns &&
            (rig->max_conns == 0 || stats.conns <= rig->max_conns);
 }
 

@@ -55,8 +55,8 @@ static const char *const oracles[] = {
     "a post runs once",
     "posts run in order",
     "no post is lost",
-    "both backends tell the same story",
-    "both backends bring the same bytes",
+    "all backends tell the same story",
+    "all backends bring the same bytes",
 };
 
 void scenario_play(vigil_sim *sim, const uint32_t *only)

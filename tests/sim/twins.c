@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * twins.c -- scenario: the same program on both backends, without faults: each connection sees the
+ * twins.c -- scenario: the same program on every backend that a host offers, without faults: each connection sees the
  * same, in the same order; and where nothing was left to chance, in the same pieces.
  */
 #include "sim/rig.h"

@@ -8,8 +8,8 @@
  * it would sleep though something that it was told to wait for is there, the world fails; so it
  * does when an operation ends twice, or never.
  *
- * VIGIL_SIM_BACKEND names the one that every host is to have, else a choice decides; of io_uring
- * VIGIL_SIM_KERNEL names the kernel.
+ * VIGIL_SIM_BACKEND names the one that every host is to have, else a choice decides ("io_uring_polls"
+ * is io_uring for readiness alone); of io_uring VIGIL_SIM_KERNEL names the kernel.
  */
 #include "world.h"
 
@@ -189,9 +189,10 @@ static const struct world_kernel *kernel_of(vigil_sim *sim)
 
 static int modelled_open(const struct vigil__backend *inner, void **self,
                          const struct vigil__backend_config *config,
-                         struct vigil__backend_caps *found)
+                         struct vigil__backend_caps *found, bool operations)
 {
     struct sim_host *host = sim_host_of(config->host);
+    struct vigil__backend_config inner_config = *config;
     struct modelled *m = vigil__alloc(config->allocator, sizeof(*m));
     if (m == NULL || host->dead) {
         vigil__free(config->allocator, m, sizeof(*m));
@@ -205,11 +206,13 @@ static int modelled_open(const struct vigil__backend *inner, void **self,
     if (config->pool != NULL)
         m->turner.loop = VIGIL_OWNER(config->pool, struct vigil_loop, pool);
     m->frame = (struct world_frame){ .host = host, .turner = &m->turner, .task = 1 };
-    m->frame.kernel = inner->submit != NULL ? kernel_of(host->sim) : NULL;
+    m->frame.kernel = inner == &vigil__backend_io_uring ? kernel_of(host->sim) : NULL;
     sim_turner_add(&m->turner);
     uint64_t bytes[] = { host->bytes_in, host->bytes_out };
     struct world_frame outer = enter(m);
-    int err = inner->open(&m->inner_self, config, found);
+    if (!operations)
+        inner_config.pool = NULL;
+    int err = inner->open(&m->inner_self, &inner_config, found);
     leave(m, outer);
     host->bytes_in = bytes[0]; /* a trial's are nobody's */
     host->bytes_out = bytes[1];
@@ -242,11 +245,23 @@ static void modelled_close(void *self)
     vigil__free(m->allocator, m, sizeof(*m));
 }
 
+/* What has left the set is closed next, and its peer must hear of that. */
+static void check_removed(struct modelled *m, vigil_fd fd)
+{
+    static const char name[] = "what leaves the set is let go";
+    const struct sim_file *file = world_file(fd);
+    sim_oracle_count(m->turner.host->sim, name);
+    if (file != NULL && world_rings_poll(file))
+        sim_fail(m->turner.host->sim, name, "descriptor %d is still polled", fd);
+}
+
 static int modelled_set(void *self, vigil_fd fd, uint32_t was, uint32_t want, uint64_t key)
 {
     struct modelled *m = self;
     struct world_frame outer = enter(m);
     int err = m->inner->set(m->inner_self, fd, was, want, key);
+    if (want == 0)
+        check_removed(m, fd);
     leave(m, outer);
     if (err == 0)
         note_set(m, fd, want, key);
@@ -267,7 +282,7 @@ static void change_thread(struct modelled *m)
 {
     const struct sim_host *host = m->turner.host;
     vigil_sim *sim = host->sim;
-    if (m->inner->submit == NULL || !sim->faults || host->calm || host->fd_count >= host->fd_limit)
+    if (m->frame.kernel == NULL || !sim->faults || host->calm || host->fd_count >= host->fd_limit)
         return;
     if (vigil_sim_choose(sim, "another thread", THREAD_CHANCE) == THREAD_CHANCE - 1)
         m->frame.task++;
@@ -361,25 +376,32 @@ static void modelled_give(void *self, struct vigil__buf *buf)
 static int epoll_open(void **self, const struct vigil__backend_config *config,
                       struct vigil__backend_caps *found)
 {
-    return modelled_open(&vigil__backend_epoll, self, config, found);
+    return modelled_open(&vigil__backend_epoll, self, config, found, true);
 }
 
 static int poll_open(void **self, const struct vigil__backend_config *config,
                      struct vigil__backend_caps *found)
 {
-    return modelled_open(&vigil__backend_poll, self, config, found);
+    return modelled_open(&vigil__backend_poll, self, config, found, true);
 }
 
 static int select_open(void **self, const struct vigil__backend_config *config,
                        struct vigil__backend_caps *found)
 {
-    return modelled_open(&vigil__backend_select, self, config, found);
+    return modelled_open(&vigil__backend_select, self, config, found, true);
 }
 
 static int uring_open(void **self, const struct vigil__backend_config *config,
                       struct vigil__backend_caps *found)
 {
-    return modelled_open(&vigil__backend_io_uring, self, config, found);
+    return modelled_open(&vigil__backend_io_uring, self, config, found, true);
+}
+
+/* As a kernel has it that performs nothing. */
+static int uring_polls_open(void **self, const struct vigil__backend_config *config,
+                            struct vigil__backend_caps *found)
+{
+    return modelled_open(&vigil__backend_io_uring, self, config, found, false);
 }
 
 #define EVERY_BACKEND                                                                              \
@@ -405,22 +427,40 @@ const struct vigil__backend modelled_uring = {
     .give = modelled_give,
 };
 
+const struct vigil__backend modelled_uring_polls = {
+    .name = "io_uring",
+    .open = uring_polls_open,
+    EVERY_BACKEND,
+    .fd = modelled_fd,
+    .flush = modelled_flush,
+};
+
 /* ---- which one ---- */
 
 /* The others, and the world's own, can be asked for by name. */
 #define THE_WORLDS_OWN &sim_backend_ready, &sim_backend_complete, NULL
-static const struct vigil__backend *const lists[][7] = {
-    { &modelled_epoll, &modelled_poll, &modelled_select, &modelled_uring, THE_WORLDS_OWN },
-    { &modelled_poll, &modelled_select, &modelled_epoll, &modelled_uring, THE_WORLDS_OWN },
-    { &modelled_select, &modelled_epoll, &modelled_poll, &modelled_uring, THE_WORLDS_OWN },
-    { &modelled_uring, &modelled_epoll, &modelled_poll, &modelled_select, THE_WORLDS_OWN },
+static const struct {
+    const char *name;
+    const struct vigil__backend *const list[7];
+} lists[] = {
+    { "epoll",
+      { &modelled_epoll, &modelled_poll, &modelled_select, &modelled_uring, THE_WORLDS_OWN } },
+    { "poll",
+      { &modelled_poll, &modelled_select, &modelled_epoll, &modelled_uring, THE_WORLDS_OWN } },
+    { "select",
+      { &modelled_select, &modelled_epoll, &modelled_poll, &modelled_uring, THE_WORLDS_OWN } },
+    { "io_uring", /* a kernel may have none: then it is the next one */
+      { &modelled_uring, &modelled_epoll, &modelled_poll, &modelled_select, THE_WORLDS_OWN } },
+    { "io_uring_polls",
+      { &modelled_uring_polls, &modelled_epoll, &modelled_poll, &modelled_select,
+        THE_WORLDS_OWN } },
 };
 
 const struct vigil__backend *const *sim_backends(struct sim_host *host)
 {
     const char *name = getenv("VIGIL_SIM_BACKEND");
     for (size_t i = 0; name != NULL && i < VIGIL_COUNT(lists); i++)
-        if (strcmp(lists[i][0]->name, name) == 0)
-            return lists[i];
-    return lists[vigil_sim_choose(host->sim, "backend", VIGIL_COUNT(lists))];
+        if (strcmp(lists[i].name, name) == 0)
+            return lists[i].list;
+    return lists[vigil_sim_choose(host->sim, "backend", VIGIL_COUNT(lists))].list;
 }

@@ -317,6 +317,16 @@ void world_rings_settle(void)
     }
 }
 
+bool world_rings_poll(const struct sim_file *file)
+{
+    for (struct vigil__link *at = rings.next; at != &rings; at = at->next) {
+        const struct ring *ring = VIGIL_OWNER(at, struct ring, link);
+        if (ring->turner == world.turner && requests_poll(ring, file))
+            return true;
+    }
+    return false;
+}
+
 static uint32_t cq_ready(const struct ring *ring)
 {
     return ring->shared->cq_tail - ring->shared->cq_head;

@@ -73,6 +73,8 @@ void requests_run(struct ring *ring);
 /* Whether there is any such. */
 bool requests_have_work(const struct ring *ring);
 void requests_cancel_all(struct ring *ring);
+/* Whether one of them polls that file. */
+bool requests_poll(const struct ring *ring, const struct sim_file *file);
 
 /* Answers.  `aux` is one of several; false: it found no place, and was not kept either. */
 bool ring_post(struct ring *ring, uint64_t user_data, int32_t res, uint32_t flags, bool aux);

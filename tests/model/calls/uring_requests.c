@@ -316,6 +316,16 @@ void requests_run(struct ring *ring)
     }
 }
 
+bool requests_poll(const struct ring *ring, const struct sim_file *file)
+{
+    for (struct vigil__link *at = ring->requests.next; at != &ring->requests; at = at->next) {
+        const struct request *request = VIGIL_OWNER(at, struct request, link);
+        if (request->file == file && request->sqe.opcode == VIGIL__URING_POLL_ADD)
+            return true;
+    }
+    return false;
+}
+
 void requests_cancel_all(struct ring *ring)
 {
     while (!vigil__list_empty(&ring->requests))

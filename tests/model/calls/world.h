@@ -76,10 +76,13 @@ void world_signal(int fd);
 
 /* What rings of this frame do by themselves, without being entered. */
 void world_rings_settle(void);
+/* Whether one of them polls that file, and so holds it open. */
+bool world_rings_poll(const struct sim_file *file);
 
 /* ---- backends.c ---- */
 
 /* The library's backends, each on its model. */
 extern const struct vigil__backend modelled_epoll, modelled_poll, modelled_select, modelled_uring;
+extern const struct vigil__backend modelled_uring_polls; /* io_uring for readiness alone */
 
 #endif
