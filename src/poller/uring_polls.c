@@ -22,6 +22,7 @@ enum {
     LISTED = 4,   /* its number is in the list of those that are due */
     COUNTED = 16, /* a level or a single shot that is armed */
     BY_EDGE = 8,  /* armed as for edges, because of what cannot be masked: see poll_unasked() */
+    LEAVING = 32, /* the request before was asked back, its end not seen; cleared by the next one */
 };
 
 enum {
@@ -42,6 +43,7 @@ static bool poll_disarm(struct vigil__uring *uring, vigil_fd fd, struct vigil__f
 static void poll_remove(struct vigil__uring *uring, vigil_fd fd, struct vigil__fd_entry *entry);
 static void poll_unasked(struct vigil__uring *uring, vigil_fd fd, struct vigil__fd_entry *entry,
                          const struct vigil__cqe *cqe);
+static void poll_left(struct vigil__uring *uring, uint64_t user_data);
 
 static unsigned standing(const struct vigil__fd_entry *entry)
 {
@@ -57,6 +59,12 @@ static void stand(struct vigil__uring *uring, struct vigil__fd_entry *entry, uns
 static uint64_t poll_user_data(const struct vigil__fd_entry *entry, vigil_fd fd)
 {
     return vigil__key(VIGIL__KEY_WATCH, 0, entry->generation, (uint32_t)fd);
+}
+
+/* The request that is LEAVING. */
+static uint64_t poll_leaving(const struct vigil__fd_entry *entry, vigil_fd fd)
+{
+    return vigil__key(VIGIL__KEY_WATCH, 0, entry->generation - 1, (uint32_t)fd);
 }
 
 /* Whether it is asked for by one request that goes on. */
@@ -156,6 +164,8 @@ bool vigil__uring_polls_record(struct vigil__uring *uring, const struct vigil__c
 {
     bool more = (cqe->flags & VIGIL__URING_CQE_MORE) != 0;
     if (poll_stale(uring, cqe->user_data)) {
+        if (!more)
+            poll_left(uring, cqe->user_data);
         if (more) /* it was refused, or its end is on its way, and then this does no harm */
             (void)poll_take_back(uring, cqe->user_data);
         return false;
@@ -180,6 +190,15 @@ bool vigil__uring_polls_record(struct vigil__uring *uring, const struct vigil__c
     else if (!more)
         poll_list(uring, fd, entry);
     return true;
+}
+
+/* The end of a request that is stale: it may be the one that is leaving. */
+static void poll_left(struct vigil__uring *uring, uint64_t user_data)
+{
+    uint32_t fd = vigil__key_slot(user_data);
+    struct vigil__fd_entry *entry = &uring->polls.table.entries[fd];
+    if ((entry->at & LEAVING) != 0 && poll_leaving(entry, (vigil_fd)fd) == user_data)
+        entry->at &= ~(unsigned)LEAVING;
 }
 
 static void fds_reverse(vigil_fd *fds, uint32_t count)
@@ -228,6 +247,7 @@ void vigil__uring_polls_moved(struct vigil__uring *uring)
     struct vigil__fd_table *table = &uring->polls.table;
     for (uint32_t fd = 0; fd < table->room; fd++) {
         struct vigil__fd_entry *entry = &table->entries[fd];
+        entry->at &= ~(unsigned)LEAVING; /* with the ring */
         if (entry->want != 0 && standing(entry) == ARMED)
             poll_list(uring, (vigil_fd)fd, entry);
     }
@@ -273,6 +293,7 @@ static bool poll_arm(struct vigil__uring *uring, vigil_fd fd, struct vigil__fd_e
     sqe->what = vigil__uring_poll_events(entry->want & ~modes);
     sqe->user_data = poll_user_data(entry, fd);
     bool counted = !poll_goes_on(entry);
+    entry->at &= ~(unsigned)LEAVING;
     stand(uring, entry, ARMED | (counted ? COUNTED : 0));
     uring->polls.standing += counted;
     return true;
@@ -298,6 +319,8 @@ static bool poll_disarm(struct vigil__uring *uring, vigil_fd fd, struct vigil__f
     bool asked = poll_take_back(uring, poll_user_data(entry, fd));
     entry->generation++;
     stand(uring, entry, RESTING);
+    if (asked)
+        entry->at |= LEAVING;
     return asked;
 }
 
@@ -317,13 +340,15 @@ static bool poll_ended(const struct vigil__uring *uring, uint64_t user_data)
  * looked for first: making room would throw it away.) */
 static void poll_remove(struct vigil__uring *uring, vigil_fd fd, struct vigil__fd_entry *entry)
 {
-    uint64_t user_data = poll_user_data(entry, fd);
-    bool armed = standing(entry) == ARMED && !poll_ended(uring, user_data) &&
-                 poll_disarm(uring, fd, entry);
+    bool armed = standing(entry) == ARMED;
+    bool leaving = !armed && (entry->at & LEAVING) != 0; /* it was changed just now */
+    uint64_t user_data = leaving ? poll_leaving(entry, fd) : poll_user_data(entry, fd);
+    armed = (armed || leaving) && !poll_ended(uring, user_data) &&
+            (leaving || poll_disarm(uring, fd, entry));
     entry->want = 0;
     stand(uring, entry, RESTING);
     entry->generation++;
-    entry->at &= ~(unsigned)BY_EDGE;
+    entry->at &= ~(unsigned)(BY_EDGE | LEAVING);
     uint32_t moves = uring->moves;
     if (armed)
         vigil__uring_make_room(uring); /* for its completion */
