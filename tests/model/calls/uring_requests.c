@@ -345,13 +345,17 @@ static struct request *request_find(struct ring *ring, uint64_t user_data, bool 
     return NULL;
 }
 
-/* One that is cancelled may do what it was asked for first. */
+/* A poll that has an event in hand is not removed (EALREADY), but it can be cancelled.  An operation
+ * that is cancelled may do what it was asked for first. */
 static int32_t take_back(struct ring *ring, uint64_t user_data, bool polls)
 {
     struct request *request = request_find(ring, user_data, polls);
     if (request == NULL)
         return VIGIL_ENOENT;
-    if (has_work(request) && world_fault(VIGIL_SIM_CANCEL_LOST) && request_try(request))
+    if (polls && has_work(request))
+        return VIGIL_ESYS;
+    bool poll = request->sqe.opcode == VIGIL__URING_POLL_ADD;
+    if (!poll && has_work(request) && world_fault(VIGIL_SIM_CANCEL_LOST) && request_try(request))
         return VIGIL_ENOENT;
     request_end(request, VIGIL_ECANCELED, 0);
     return 0;

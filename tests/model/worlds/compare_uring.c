@@ -221,6 +221,31 @@ SCRIPT(an_armed_poll_holds_the_file, 0)
     shut(m, fds[1]);
 }
 
+/* With an event in hand it is not taken back, and goes on if it goes on; cancelling can. */
+SCRIPT(taking_back_what_has_an_event, 0)
+{
+    struct vigil__ring ring;
+    int fds[2];
+    ring_open(m, &ring, 16, 64);
+    unix_pair(m, fds);
+    ask_poll(m, &ring, fds[0], VIGIL_IN, true, 101);
+    ask_poll(m, &ring, fds[0], VIGIL_IN, false, 102);
+    ask_poll(m, &ring, fds[0], VIGIL_IN, true, 103);
+    ask_poll(m, &ring, fds[0], VIGIL_IN, false, 104);
+    look_ring(m, &ring);
+    put(m, fds[1], 1);
+    ask_cancel(m, &ring, VIGIL__URING_POLL_REMOVE, 101, 1);
+    ask_cancel(m, &ring, VIGIL__URING_POLL_REMOVE, 102, 2);
+    ask_cancel(m, &ring, VIGIL__URING_CANCEL, 103, 3);
+    ask_cancel(m, &ring, VIGIL__URING_CANCEL, 104, 4);
+    look_ring(m, &ring);
+    ask_cancel(m, &ring, VIGIL__URING_POLL_REMOVE, 101, 5);
+    look_ring(m, &ring);
+    m->calls->ring_close(&ring);
+    shut(m, fds[0]);
+    shut(m, fds[1]);
+}
+
 SCRIPT(polls_of_regular_files, 0)
 {
     struct vigil__ring ring;
