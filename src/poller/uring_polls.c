@@ -22,7 +22,7 @@ enum {
     LISTED = 4,   /* its number is in the list of those that are due */
     COUNTED = 16, /* a level or a single shot that is armed */
     BY_EDGE = 8,  /* armed as for edges, because of what cannot be masked: see poll_unasked() */
-    LEAVING = 32, /* the request before was asked back, its end not seen; cleared by the next one */
+    LEAVING = 32, /* the request of the generation before was asked back, and its end not seen */
 };
 
 enum {
@@ -43,7 +43,7 @@ static bool poll_disarm(struct vigil__uring *uring, vigil_fd fd, struct vigil__f
 static void poll_remove(struct vigil__uring *uring, vigil_fd fd, struct vigil__fd_entry *entry);
 static void poll_unasked(struct vigil__uring *uring, vigil_fd fd, struct vigil__fd_entry *entry,
                          const struct vigil__cqe *cqe);
-static void poll_left(struct vigil__uring *uring, uint64_t user_data);
+static void poll_leaves(struct vigil__uring *uring, uint64_t user_data, bool more);
 
 static unsigned standing(const struct vigil__fd_entry *entry)
 {
@@ -164,8 +164,7 @@ bool vigil__uring_polls_record(struct vigil__uring *uring, const struct vigil__c
 {
     bool more = (cqe->flags & VIGIL__URING_CQE_MORE) != 0;
     if (poll_stale(uring, cqe->user_data)) {
-        if (!more)
-            poll_left(uring, cqe->user_data);
+        poll_leaves(uring, cqe->user_data, more);
         if (more) /* it was refused, or its end is on its way, and then this does no harm */
             (void)poll_take_back(uring, cqe->user_data);
         return false;
@@ -192,13 +191,16 @@ bool vigil__uring_polls_record(struct vigil__uring *uring, const struct vigil__c
     return true;
 }
 
-/* The end of a request that is stale: it may be the one that is leaving. */
-static void poll_left(struct vigil__uring *uring, uint64_t user_data)
+/* Of a request that is stale: it goes on, or that was its end. */
+static void poll_leaves(struct vigil__uring *uring, uint64_t user_data, bool more)
 {
     uint32_t fd = vigil__key_slot(user_data);
     struct vigil__fd_entry *entry = &uring->polls.table.entries[fd];
-    if ((entry->at & LEAVING) != 0 && poll_leaving(entry, (vigil_fd)fd) == user_data)
-        entry->at &= ~(unsigned)LEAVING;
+    if (entry->want == 0 || poll_leaving(entry, (vigil_fd)fd) != user_data)
+        return;
+    entry->at &= ~(unsigned)LEAVING;
+    if (more)
+        entry->at |= LEAVING;
 }
 
 static void fds_reverse(vigil_fd *fds, uint32_t count)
@@ -293,7 +295,6 @@ static bool poll_arm(struct vigil__uring *uring, vigil_fd fd, struct vigil__fd_e
     sqe->what = vigil__uring_poll_events(entry->want & ~modes);
     sqe->user_data = poll_user_data(entry, fd);
     bool counted = !poll_goes_on(entry);
-    entry->at &= ~(unsigned)LEAVING;
     stand(uring, entry, ARMED | (counted ? COUNTED : 0));
     uring->polls.standing += counted;
     return true;
@@ -335,23 +336,11 @@ static bool poll_ended(const struct vigil__uring *uring, uint64_t user_data)
     return false;
 }
 
-/* When this returns the kernel holds the file no more.  Its request is known to have ended only by
- * its completion, and that comes only to those who enter and look.  (One that is there already is
- * looked for first: making room would throw it away.) */
-static void poll_remove(struct vigil__uring *uring, vigil_fd fd, struct vigil__fd_entry *entry)
+/* Waits for the end of a request that was asked back: that comes only to those who enter and look. */
+static void poll_reap(struct vigil__uring *uring, uint64_t user_data)
 {
-    bool armed = standing(entry) == ARMED;
-    bool leaving = !armed && (entry->at & LEAVING) != 0; /* it was changed just now */
-    uint64_t user_data = leaving ? poll_leaving(entry, fd) : poll_user_data(entry, fd);
-    armed = (armed || leaving) && !poll_ended(uring, user_data) &&
-            (leaving || poll_disarm(uring, fd, entry));
-    entry->want = 0;
-    stand(uring, entry, RESTING);
-    entry->generation++;
-    entry->at &= ~(unsigned)(BY_EDGE | LEAVING);
     uint32_t moves = uring->moves;
-    if (armed)
-        vigil__uring_make_room(uring); /* for its completion */
+    bool armed = true;
     for (int i = 0; i < reap_tries_max && armed; i++) {
         if (i > 0 && (i < TAKE_BACK_TRIES || i % TAKE_BACK_EVERY == 0))
             (void)poll_take_back(uring, user_data); /* it may have been refused */
@@ -359,6 +348,28 @@ static void poll_remove(struct vigil__uring *uring, vigil_fd fd, struct vigil__f
         (void)vigil__uring_enter(uring, more, reap_wait_ns); /* what came of it is looked at */
         armed = uring->moves == moves && !poll_ended(uring, user_data);
     }
+}
+
+/* When this returns the kernel holds the file no more, neither by its request nor by the one before,
+ * if that was changed just now.  (An end that is there already is looked for first: making room
+ * would throw it away.) */
+static void poll_remove(struct vigil__uring *uring, vigil_fd fd, struct vigil__fd_entry *entry)
+{
+    uint64_t user_data = poll_user_data(entry, fd), before = poll_leaving(entry, fd);
+    bool leaving = (entry->at & LEAVING) != 0 && !poll_ended(uring, before);
+    bool armed = standing(entry) == ARMED && !poll_ended(uring, user_data) &&
+                 poll_disarm(uring, fd, entry);
+    entry->want = 0;
+    stand(uring, entry, RESTING);
+    entry->generation++;
+    entry->at &= ~(unsigned)(BY_EDGE | LEAVING);
+    uint32_t moves = uring->moves;
+    if (armed || leaving)
+        vigil__uring_make_room(uring); /* for their completions */
+    if (leaving && uring->moves == moves)
+        poll_reap(uring, before);
+    if (armed && uring->moves == moves && !poll_ended(uring, user_data))
+        poll_reap(uring, user_data);
 }
 
 /* It ended by itself, or it tells of what cannot be masked and was not asked for: that the peer has
