@@ -9,7 +9,8 @@
  * does when an operation ends twice, or never.
  *
  * VIGIL_SIM_BACKEND names the one that every host is to have, else a choice decides
- * ("io_uring_polls" is io_uring for readiness alone); of io_uring VIGIL_SIM_KERNEL names the kernel.
+ * ("io_uring_polls" is io_uring for readiness alone); of io_uring VIGIL_SIM_KERNEL names the
+ * kernel.
  */
 #include "world.h"
 

@@ -345,8 +345,8 @@ static struct request *request_find(struct ring *ring, uint64_t user_data, bool 
     return NULL;
 }
 
-/* A poll that has an event in hand is not removed (EALREADY), but it can be cancelled.  An operation
- * that is cancelled may do what it was asked for first. */
+/* A poll that has an event in hand is not removed (EALREADY), but it can be cancelled.  An
+ * operation that is cancelled may do what it was asked for first. */
 static int32_t take_back(struct ring *ring, uint64_t user_data, bool polls)
 {
     struct request *request = request_find(ring, user_data, polls);

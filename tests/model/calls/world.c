@@ -86,7 +86,7 @@ bool world_waits(vigil_ns deadline, int *result)
     struct world_frame mine = world; /* others make calls meanwhile */
     bool goes_on = sim_step(sim, mine.turner, deadline);
     world = mine;
-    world.dead = mine.turner != NULL && sim_turner_dead(mine.turner);
+    world.dead = sim_turner_dead(mine.turner);
     if (!goes_on)
         *result = VIGIL_ETIMEDOUT; /* nothing will ever happen */
     return goes_on;

@@ -348,15 +348,17 @@ typedef void script_fn(struct machine *m);
 TEST_MAYBE_UNUSED static void compare(script_fn *script, int kernel)
 {
     static struct machine modelled, real;
+    static struct sim_turner nobody; /* without a loop */
     vigil_sim *sim;
     REQUIRE(vigil_sim_open(&sim, NULL) == 0);
     const vigil_host *host = vigil_sim_host(sim, "10.0.0.1", NULL);
     modelled = (struct machine){ "model", &kernel_modelled, host, sim, NULL, 0, { "" } };
     real = (struct machine){ "kernel", &kernel_real, vigil__host_system(), NULL, &modelled,
                              0,        { "" } };
-    world = (struct world_frame){ .host = sim_host_of(host),
-                                  .task = 1,
-                                  .kernel = &world_kernels[kernel] };
+    nobody.host = sim_host_of(host);
+    world = (struct world_frame){
+        .host = sim_host_of(host), .turner = &nobody, .task = 1, .kernel = &world_kernels[kernel]
+    };
     script(&modelled);
     EQ_INT(0, sim_host_of(host)->fd_count, "descriptors are left open in the model");
     EQ_STR(NULL, vigil_sim_failure(sim));
