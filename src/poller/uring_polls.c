@@ -336,7 +336,7 @@ static bool poll_ended(const struct vigil__uring *uring, uint64_t user_data)
     return false;
 }
 
-/* Waits for the end of a request that was asked back: that comes only to those who enter and look. */
+/* Waits for the end of a request that was asked back: it comes only to who enters and looks. */
 static void poll_reap(struct vigil__uring *uring, uint64_t user_data)
 {
     uint32_t moves = uring->moves;
@@ -350,9 +350,9 @@ static void poll_reap(struct vigil__uring *uring, uint64_t user_data)
     }
 }
 
-/* When this returns the kernel holds the file no more, neither by its request nor by the one before,
- * if that was changed just now.  (An end that is there already is looked for first: making room
- * would throw it away.) */
+/* When this returns the kernel holds the file no more, neither by its request nor by the one
+ * before, if that was changed just now.  (An end that is there already is looked for first: making
+ * room would throw it away.) */
 static void poll_remove(struct vigil__uring *uring, vigil_fd fd, struct vigil__fd_entry *entry)
 {
     uint64_t user_data = poll_user_data(entry, fd), before = poll_leaving(entry, fd);
