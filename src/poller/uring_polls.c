@@ -300,14 +300,14 @@ static bool poll_arm(struct vigil__uring *uring, vigil_fd fd, struct vigil__fd_e
     return true;
 }
 
-/* Asks the kernel to take a request back.  It refuses while it has an event of it in hand, and then
- * one that goes on goes on.  False: there is no room to ask. */
+/* Asks the kernel to take a request back, by cancelling it: POLL_REMOVE is refused while there is
+ * an event in hand, and then a request that goes on goes on.  False: there is no room to ask. */
 static bool poll_take_back(struct vigil__uring *uring, uint64_t user_data)
 {
     struct vigil__sqe *sqe = vigil__ring_sqe(&uring->ring);
     if (sqe == NULL)
         return false;
-    sqe->opcode = VIGIL__URING_POLL_REMOVE;
+    sqe->opcode = VIGIL__URING_CANCEL;
     sqe->flags = VIGIL__URING_SKIP_SUCCESS;
     sqe->fd = VIGIL_FD_NONE;
     sqe->addr = user_data;
