@@ -263,15 +263,25 @@ static void reorder(struct sim_backend *backend, struct vigil__record *records, 
     }
 }
 
+static int collect_wake(struct sim_backend *backend, struct vigil__record *record)
+{
+    if (!backend->woken)
+        return 0;
+    backend->woken = false;
+    *record = (struct vigil__record){ .key = vigil__key(VIGIL__KEY_WAKE, 0, 0, 0) };
+    return 1;
+}
+
+/* A wake comes first, but not twice: who wakes all the time keeps nobody else out. */
 static int collect(struct sim_backend *backend, struct vigil__record *records, int cap)
 {
-    int n = 0;
-    if (backend->woken) {
-        backend->woken = false;
-        records[n++] = (struct vigil__record){ .key = vigil__key(VIGIL__KEY_WAKE, 0, 0, 0) };
-    }
+    bool first = !backend->woke;
+    int n = first ? collect_wake(backend, records) : 0;
+    backend->woke = n > 0;
     n += collect_ready(backend, records + n, cap - n);
     n += sim_ops_records(backend, records + n, cap - n);
+    if (!first && n < cap)
+        n += collect_wake(backend, &records[n]);
     if (n < cap)
         n += collect_spurious(backend, &records[n]);
     reorder(backend, records, n);

@@ -63,8 +63,9 @@ static bool takes(const struct sim_file *listener, const vigil_addr *to)
     return is_any(at) || memcmp(at->ip, to->ip, 16) == 0;
 }
 
-/* Of several that share a port one is chosen. */
-static struct sim_file *listener_find(struct sim_host *host, const vigil_addr *to)
+/* Of several that share a port the client's decides, as SO_REUSEPORT's hash does, and chance. */
+static struct sim_file *listener_find(struct sim_host *host, const vigil_addr *from,
+                                      const vigil_addr *to)
 {
     vigil_sim *sim = host->sim;
     struct sim_file *found[16];
@@ -75,7 +76,7 @@ static struct sim_file *listener_find(struct sim_host *host, const vigil_addr *t
             n < VIGIL_COUNT(found))
             found[n++] = file;
     }
-    return n == 0 ? NULL : found[vigil_sim_choose(sim, "which listener", n)];
+    return n == 0 ? NULL : found[(from->port + vigil_sim_choose(sim, "which listener", n)) % n];
 }
 
 static bool clashes(const struct sim_file *mine, const struct sim_file *other,
@@ -127,7 +128,9 @@ static int name_make(struct sim_host *host, const vigil_addr *addr)
     struct sim_name *name = vigil__alloc(&sim->memory, sizeof(*name));
     if (name == NULL)
         return VIGIL_ENOMEM;
-    *name = (struct sim_name){ .identity = ++sim->next_identity, .len = addr->path_len };
+    *name = (struct sim_name){ .identity = ++sim->next_identity,
+                               .mode = 0755, /* what the usual umask leaves */
+                               .len = addr->path_len };
     memcpy(name->path, addr->path, addr->path_len);
     vigil__list_append(&host->names, &name->link);
     return 0;
@@ -157,8 +160,13 @@ int sim_bind(struct sim_file *file, const vigil_addr *addr)
 
 int sim_listen(struct sim_file *file, int backlog)
 {
-    if (file->local.family == VIGIL_FAMILY_NONE)
+    if (file->state != SIM_NEW)
         return VIGIL_EINVAL;
+    if (file->local.family == VIGIL_FAMILY_NONE) { /* a port of its own, as Linux gives it */
+        int err = sim_bind(file, &(vigil_addr){ .family = VIGIL_FAMILY_INET });
+        if (err < 0)
+            return err;
+    }
     file->kind = SIM_LISTENER;
     file->backlog = backlog > 0 ? (uint32_t)vigil__min((size_t)backlog, BACKLOG_MAX) : 1;
     return 0;
@@ -242,7 +250,7 @@ static bool newcomer_make(struct sim_file *listener, struct sim_file *client)
 
 static int connect_unix(struct sim_file *file, const vigil_addr *to)
 {
-    struct sim_file *listener = listener_find(file->host, to);
+    struct sim_file *listener = listener_find(file->host, &file->local, to);
     if (listener == NULL)
         return sim_name_find(file->host, to->path, to->path_len) != NULL ? VIGIL_ECONNREFUSED
                                                                          : VIGIL_ENOENT;
@@ -342,7 +350,7 @@ static void syn_arrives(struct sim_event *event)
         syn_again(file);
         return;
     }
-    struct sim_file *listener = listener_find(to, &file->remote);
+    struct sim_file *listener = listener_find(to, &file->local, &file->remote);
     vigil_ns way = one_way(file, to);
     if (listener == NULL) {
         if (await(file, syn_refused, way) < 0)

@@ -8,6 +8,10 @@
 #include <string.h>
 
 /* How long a system sends again what nobody acknowledges: tcp(7), tcp_retries2. */
+enum {
+    BUFFER_MIN = 2304,  /* as Linux has it for the smallest */
+    PIPE_ATOMIC = 4096, /* PIPE_BUF: a pipe is writable that takes so much at once, pipe(7) */
+};
 static const vigil_ns gives_up_after = VIGIL_S(924);
 
 static void file_free(struct sim_file *file);
@@ -72,7 +76,7 @@ static size_t cut_short(struct sim_file *file, vigil_sim_fault fault, size_t n)
 
 static bool would_block(struct sim_file *file)
 {
-    if (!sim_fault(file->sim, file->host, VIGIL_SIM_EAGAIN))
+    if (file->blocking || !sim_fault(file->sim, file->host, VIGIL_SIM_EAGAIN))
         return false;
     file->activity++; /* for edges: it is ready again at once */
     return true;
@@ -81,7 +85,8 @@ static bool would_block(struct sim_file *file)
 static int read_regular(struct sim_file *file, void *p, size_t n)
 {
     n = vigil__min(n, file->in.room - vigil__min((size_t)file->at, file->in.room));
-    memcpy(p, file->in.bytes + file->at, n);
+    if (n > 0)
+        memcpy(p, file->in.bytes + file->at, n);
     file->at += (int64_t)n;
     return (int)n;
 }
@@ -161,6 +166,26 @@ static int why_not_write(struct sim_file *file)
     return over ? VIGIL_ECONNRESET : 0;
 }
 
+/* The file is as long as what is in it. */
+static int write_regular(struct sim_file *file, const vigil_iov *iov, size_t count)
+{
+    int64_t began = file->at;
+    for (size_t i = 0; i < count; i++) {
+        size_t end = (size_t)file->at + iov[i].len;
+        if (end > file->in.room) {
+            uint8_t *bytes = vigil__resize(&file->sim->memory, file->in.bytes, file->in.room, end);
+            if (bytes == NULL)
+                return VIGIL_ENOBUFS;
+            file->in.bytes = bytes;
+            file->in.room = end;
+        }
+        if (iov[i].len > 0)
+            memcpy(file->in.bytes + file->at, iov[i].base, iov[i].len);
+        file->at += (int64_t)iov[i].len;
+    }
+    return (int)(file->at - began);
+}
+
 static int send_pieces(struct sim_file *file, const vigil_iov *iov, size_t count, size_t n)
 {
     size_t left = n;
@@ -178,6 +203,8 @@ int sim_writev(struct sim_file *file, const vigil_iov *iov, size_t count)
     size_t n = 0;
     for (size_t i = 0; i < count; i++)
         n += iov[i].len;
+    if (file->kind == SIM_REGULAR)
+        return write_regular(file, iov, count);
     int err = why_not_write(file);
     if (err != 0 || n == 0)
         return err;
@@ -218,6 +245,40 @@ int sim_shutdown(struct sim_file *file)
     return 0;
 }
 
+/* The buffer of a direction is the reader's, but for Unix sockets, where it is the writer's. */
+static void set_buffer(struct sim_file *file, enum vigil__sockopt option, int value)
+{
+    bool is_unix = file->local.family == VIGIL_FAMILY_UNIX;
+    size_t size = vigil__max(value > 0 ? (size_t)value : 0, BUFFER_MIN);
+    if (is_unix && option == VIGIL__SO_SNDBUF && file->peer != NULL)
+        file->peer->in.cap = size;
+    else if (!is_unix && option == VIGIL__SO_RCVBUF)
+        file->in.cap = size;
+}
+
+void sim_option(struct sim_file *file, enum vigil__sockopt option, int value)
+{
+    switch (option) {
+    case VIGIL__SO_RESET:
+        file->reset_on_close = value != 0;
+        break;
+    case VIGIL__SO_REUSEPORT:
+        file->reuse_port = value != 0;
+        break;
+    case VIGIL__SO_V6ONLY:
+        file->v6_only = value != 0;
+        break;
+    case VIGIL__SO_SNDBUF:
+    case VIGIL__SO_RCVBUF:
+        set_buffer(file, option, value);
+        break;
+    case VIGIL__SO_NODELAY:
+    case VIGIL__SO_KEEPALIVE:
+    case VIGIL__SO_REUSEADDR:
+        break; /* nothing here depends on them */
+    }
+}
+
 /* ---- what is true ---- */
 
 static unsigned ready_pipe(const struct sim_file *file)
@@ -228,9 +289,8 @@ static unsigned ready_pipe(const struct sim_file *file)
         events |= file->in.fin_arrived ? VIGIL_HUP : 0;
         return events;
     }
-    if (file->state == SIM_BROKEN)
-        return VIGIL_OUT | VIGIL_ERR;
-    return sim_stream_room(&file->peer->in) > 0 ? VIGIL_OUT : 0;
+    events |= file->state == SIM_BROKEN ? VIGIL_ERR : 0;
+    return events | (sim_stream_room(&file->peer->in) >= PIPE_ATOMIC ? VIGIL_OUT : 0);
 }
 
 static unsigned ready_socket(const struct sim_file *file)
@@ -288,7 +348,9 @@ static void say_goodbye(struct sim_file *file)
         return;
     }
     bool unread = file->in.arrived > file->in.read;
-    if (file->reset_on_close || unread || file->state == SIM_CONNECTING)
+    bool is_unix = file->local.family == VIGIL_FAMILY_UNIX;
+    peer->shut = peer->shut || is_unix; /* it need not write to find out */
+    if ((file->reset_on_close && !is_unix) || unread || file->state == SIM_CONNECTING)
         sim_stream_end(peer, true);
     else if (!file->shut)
         sim_stream_end(peer, false);

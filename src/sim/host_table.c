@@ -114,14 +114,7 @@ static int host_option(void *self, vigil_fd fd, enum vigil__sockopt option, int 
     struct sim_file *file = called(self, VIGIL_SIM_CALL_OPTION, fd, &err);
     if (file == NULL)
         return err;
-    if (option == VIGIL__SO_RESET)
-        file->reset_on_close = value != 0;
-    else if (option == VIGIL__SO_REUSEPORT)
-        file->reuse_port = value != 0;
-    else if (option == VIGIL__SO_V6ONLY)
-        file->v6_only = value != 0;
-    else if (option == VIGIL__SO_RCVBUF && value > 0)
-        file->in.cap = (size_t)value;
+    sim_option(file, option, value);
     return 0;
 }
 
@@ -145,18 +138,34 @@ static int host_peer(void *self, vigil_fd fd, vigil_addr *out)
     return err;
 }
 
+/* Here nothing blocks; a machine's call would have, for ever perhaps, on a descriptor that its user
+ * made blocking. */
+static int unblocked(struct sim_file *file, int result, int wanted)
+{
+    if (!file->blocking)
+        return result;
+    sim_oracle_count(file->sim, "no call blocks");
+    if (result == VIGIL__EAGAIN || (result >= 0 && wanted > result && file->kind != SIM_REGULAR &&
+                                    sim_stream_room(&file->peer->in) == 0))
+        sim_fail(file->sim, "no call blocks", "a blocking descriptor is used that is not ready");
+    return result;
+}
+
 static int host_read(void *self, vigil_fd fd, void *p, size_t n)
 {
     int err;
     struct sim_file *file = called(self, VIGIL_SIM_CALL_READ, fd, &err);
-    return file != NULL ? sim_read(file, p, n) : err;
+    return file != NULL ? unblocked(file, sim_read(file, p, n), 1) : err;
 }
 
 static int host_writev(void *self, vigil_fd fd, const vigil_iov *iov, size_t count)
 {
     int err;
     struct sim_file *file = called(self, VIGIL_SIM_CALL_WRITE, fd, &err);
-    return file != NULL ? sim_writev(file, iov, count) : err;
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++)
+        n += iov[i].len;
+    return file != NULL ? unblocked(file, sim_writev(file, iov, count), (int)n) : err;
 }
 
 static int host_pread(void *self, vigil_fd fd, void *p, size_t n, int64_t offset)
@@ -190,7 +199,7 @@ static int host_describe(void *self, vigil_fd fd, struct vigil__fd_info *out)
     struct sim_file *file = called(self, VIGIL_SIM_CALL_DESCRIBE, fd, &err);
     if (file == NULL)
         return err;
-    *out = (struct vigil__fd_info){ .kind = kinds[file->kind], .nonblocking = true };
+    *out = (struct vigil__fd_info){ .kind = kinds[file->kind], .nonblocking = !file->blocking };
     return 0;
 }
 
@@ -233,8 +242,11 @@ static int host_path_identity(void *self, const char *path, uint64_t identity[2]
 
 static int host_path_mode(void *self, const char *path, unsigned mode)
 {
-    (void)mode;
-    return sim_name_find(self, path, strlen(path)) != NULL ? 0 : VIGIL_ENOENT;
+    struct sim_name *name = sim_name_find(self, path, strlen(path));
+    if (name == NULL)
+        return VIGIL_ENOENT;
+    name->mode = mode;
+    return 0;
 }
 
 static int host_unlink(void *self, const char *path)
@@ -264,10 +276,12 @@ static int host_resolve(void *self, const char *name, uint16_t port, vigil_addr 
 
 /* ---- signals ---- */
 
+enum { SIG_KILL = 9, SIG_STOP = 19 }; /* which nobody catches */
+
 static int host_signal_add(void *self, int signo, struct vigil__signal_sink *sink)
 {
     struct sim_host *host = self;
-    if (signo < 1 || signo > VIGIL__SIGNAL_MAX)
+    if (signo < 1 || signo > VIGIL__SIGNAL_MAX || signo == SIG_KILL || signo == SIG_STOP)
         return VIGIL_EINVAL;
     for (size_t i = 0; i < VIGIL_COUNT(host->sinks); i++) {
         if (host->sinks[i].sink != NULL)

@@ -224,17 +224,19 @@ int vigil_sim_heal(vigil_sim *sim, const vigil_host *a, const vigil_host *b)
 
 /* ---- descriptors ---- */
 
-/* The lowest that is free, as POSIX says: numbers are used again at once. */
-int sim_fd_new(struct sim_host *host, struct sim_file *file, vigil_fd *out)
+/* Numbers are used again at once. */
+int sim_fd_new_from(struct sim_host *host, struct sim_file *file, uint32_t lowest, vigil_fd *out)
 {
     vigil_sim *sim = host->sim;
-    uint32_t fd = 0;
+    uint32_t fd = lowest;
     while (fd < host->fd_room && host->fds[fd] != NULL)
         fd++;
     if (fd >= host->fd_limit || host->dead)
         return VIGIL_EMFILE;
     if (fd >= host->fd_room) {
         uint32_t room = host->fd_room == 0 ? 16 : host->fd_room * 2;
+        while (room <= fd)
+            room *= 2;
         struct sim_file **fds = vigil__resize(&sim->memory, host->fds,
                                               host->fd_room * sizeof(struct sim_file *),
                                               room * sizeof(struct sim_file *));
@@ -250,6 +252,11 @@ int sim_fd_new(struct sim_host *host, struct sim_file *file, vigil_fd *out)
     file->open = true;
     *out = (vigil_fd)fd;
     return 0;
+}
+
+int sim_fd_new(struct sim_host *host, struct sim_file *file, vigil_fd *out)
+{
+    return sim_fd_new_from(host, file, 0, out);
 }
 
 struct sim_file *sim_fd_file(const struct sim_host *host, vigil_fd fd)

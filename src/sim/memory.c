@@ -127,6 +127,11 @@ bool sim_memory_check(vigil_sim *sim)
 
 void sim_memory_clear(vigil_sim *sim)
 {
+    for (struct vigil__link *at = sim->hosts.next; at != &sim->hosts; at = at->next) {
+        struct sim_host *host = VIGIL_OWNER(at, struct sim_host, link);
+        while (!vigil__list_empty(&host->blocks)) /* of loops that nobody closed */
+            block_free(host, block_at(host->blocks.next));
+    }
     while (!vigil__list_empty(&sim->freed))
         (void)freed_release(sim, block_at(sim->freed.next)); /* nobody asks any more */
 }

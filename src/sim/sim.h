@@ -78,6 +78,7 @@ struct sim_file {
     bool open;               /* some descriptor stands for it, or it waits to be accepted */
     uint32_t refs;           /* descriptors, and who else holds it: the last one closes it */
     bool readable, writable; /* which ends a pipe is */
+    bool blocking;           /* as its user made it; who does not ask must not wait */
     bool vanished;           /* nothing passes any more */
     bool hurt;               /* a fault was injected into it */
     bool shut;               /* no more writing */
@@ -112,12 +113,13 @@ struct sim_planned {
 struct sim_name { /* of a Unix socket */
     struct vigil__link link;
     uint64_t identity;
+    unsigned mode; /* permissions */
     uint8_t len;
     char path[108];
 };
 
 struct sim_host {
-    vigil_host table; /* first: a vigil_host is a sim_host */
+    vigil_host table;
     struct vigil__link link;
     vigil_sim *sim;
     vigil_addr address;
@@ -199,6 +201,7 @@ struct vigil_sim {
     size_t choice_count, choice_room;
 
     vigil_ns now;
+    bool by_hand; /* loops turn only when their users say so, not while the world goes on */
     struct vigil__heap heap;
     struct sim_event **events; /* by id */
     uint32_t event_room;
@@ -228,9 +231,10 @@ struct vigil_sim {
     const char *failed_oracle;
 };
 
-static inline struct sim_host *sim_host_of(const void *table)
+/* A copy of the table, with calls of its user's own in it, is that host, too. */
+static inline struct sim_host *sim_host_of(const vigil_host *table)
 {
-    return (struct sim_host *)(uintptr_t)table;
+    return table->self;
 }
 
 /* ---- choice.c ---- */
@@ -284,7 +288,10 @@ void sim_hosts_clear(vigil_sim *sim);
 /* What lies between two; never NULL. */
 const struct sim_link *sim_link_find(vigil_sim *sim, const struct sim_host *a,
                                      const struct sim_host *b);
+/* One more descriptor of the file: the lowest that is free, as POSIX says, or of those that are not
+ * below `lowest`. */
 int sim_fd_new(struct sim_host *host, struct sim_file *file, vigil_fd *out);
+int sim_fd_new_from(struct sim_host *host, struct sim_file *file, uint32_t lowest, vigil_fd *out);
 struct sim_file *sim_fd_file(const struct sim_host *host, vigil_fd fd);
 int sim_fd_close(struct sim_host *host, vigil_fd fd);
 /* Drops one of the file's refs. */
@@ -300,6 +307,7 @@ void sim_join(struct sim_file *a, struct sim_file *b);
 int sim_read(struct sim_file *file, void *p, size_t n);
 int sim_writev(struct sim_file *file, const vigil_iov *iov, size_t count);
 int sim_shutdown(struct sim_file *file);
+void sim_option(struct sim_file *file, enum vigil__sockopt option, int value);
 /* What is true of it, as poll(2) would say. */
 unsigned sim_ready(const struct sim_file *file);
 /* It is over, for the reason `error` if that is not 0. */
@@ -375,7 +383,8 @@ struct sim_backend {
     struct sim_host *host;
     const vigil_allocator *allocator;
     struct vigil__pool *pool;
-    bool woken;
+    bool woken; /* to be told, */
+    bool woke;  /* and told first by the last wait */
     struct sim_entry *entries;
     uint32_t room;
     uint32_t from; /* where the search for ready ones begins */

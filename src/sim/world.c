@@ -55,8 +55,8 @@ void vigil_sim_close(vigil_sim *sim)
     if (sim == NULL)
         return;
     sim_files_clear(sim);
-    sim_hosts_clear(sim);
     sim_memory_clear(sim);
+    sim_hosts_clear(sim);
     sim_oracles_clear(sim);
     laters_clear(sim);
     sim_choices_clear(sim);
@@ -176,7 +176,7 @@ bool sim_turner_dead(const struct sim_turner *turner)
 /* One that is inside a turn already is not turned: it is `self`, who waits. */
 static bool can_turn(const struct sim_turner *turner)
 {
-    return turner->loop != NULL && !sim_turner_dead(turner) &&
+    return turner->loop != NULL && !turner->host->sim->by_hand && !sim_turner_dead(turner) &&
            atomic_load_explicit(&turner->loop->owner, memory_order_relaxed) == NULL;
 }
 
