@@ -183,12 +183,17 @@ static void conn_look(vigil_loop *loop, struct vigil__conn *c, vigil_ns now)
 
 /* Until when everybody who had something to say has been heard.  The clock of this turn is no such
  * time: bytes may have come since the wait, while callbacks or a stopped process took their time.
- * That of the turn before is, unless a wait was full: then the next ones tell of the others. */
+ * That of the turn before is, unless a wait was full, or some wait for a buffer: then the next
+ * ones tell of the others. */
 static vigil_ns deadlines_heard(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     uint32_t batch = loop->caps.batch != 0 ? loop->caps.batch : VIGIL__RECORDS_MAX;
     bool full = conns->records + loop->watches >= batch; /* it may have been */
+    if (!vigil__list_empty(&conns->dry)) { /* a wait hears as many as there are buffers, then */
+        batch = (uint32_t)vigil__min(batch, vigil__max(loop->pool.lendable, 1));
+        full = true;
+    }
     conns->records = 0;
     conns->waits++;
     if (!full || (uint64_t)conns->waits * batch >= loop->ports.live) {
