@@ -307,6 +307,7 @@ const struct vigil__backend sim_backend_complete = {
     .set = backend_set,
     .wait = backend_wait,
     .wake = backend_wake,
+    .flush = sim_ops_flush,
     .submit = sim_ops_submit,
     .cancel = sim_ops_cancel,
     .close_fd = sim_ops_close_fd,

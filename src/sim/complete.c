@@ -99,6 +99,9 @@ void sim_ops_give(void *self, struct vigil__buf *buf)
 
 /* ---- performing ---- */
 
+static int perform(struct sim_backend *backend, const struct vigil__op *op,
+                   struct vigil__record *record);
+
 static struct vigil__buf *buf_free(struct sim_backend *backend)
 {
     if (sim_fault(backend->host->sim, backend->host, VIGIL_SIM_NO_BUFFERS))
@@ -125,6 +128,39 @@ static int perform_receive(struct sim_backend *backend, struct sim_file *file,
         record->buf = buf;
     }
     return res;
+}
+
+/* The host counts what its loops have been told. */
+static void count_sent(struct sim_backend *backend, const struct sim_op *slot, int sign)
+{
+    int64_t n = slot->record.res > 0 ? slot->record.res : 0;
+    backend->host->bytes_out += (uint64_t)(sign * n);
+}
+
+/* What was submitted goes to the system.  Of that a send happens at once, and is told before what
+ * happens later: they stand first. */
+void sim_ops_flush(void *self)
+{
+    struct sim_backend *backend = self;
+    struct vigil__link *next, *first = backend->ops.next;
+    while (first != &backend->ops && VIGIL_OWNER(first, struct sim_op, link)->done)
+        first = first->next;
+    for (struct vigil__link *at = first; at != &backend->ops; at = next) {
+        next = at->next;
+        struct sim_op *slot = VIGIL_OWNER(at, struct sim_op, link);
+        if (slot->op->kind != VIGIL__OP_SEND || slot->cancelled)
+            continue;
+        if (at == first) {
+            first = next;
+        } else {
+            vigil__list_remove(at);
+            vigil__list_append(first, at);
+        }
+        slot->record = (struct vigil__record){ .key = slot->op->key };
+        slot->record.res = perform(backend, slot->op, &slot->record);
+        slot->done = true;
+        count_sent(backend, slot, -1);
+    }
 }
 
 /* One result of an operation, or VIGIL__EAGAIN: it has none yet. */
@@ -186,6 +222,12 @@ static int slot_records(struct sim_backend *backend, struct sim_op *slot,
         if (n == cap || n == ROUNDS_MAX)
             return n;
         struct vigil__record *record = &records[n];
+        if (slot->done) {
+            count_sent(backend, slot, 1);
+            *record = slot->record;
+            slot_free(backend, slot);
+            return n + 1;
+        }
         if (slot->cancelled) {
             end_cancelled(backend, slot, record);
             return n + 1;

@@ -140,9 +140,10 @@ static int host_peer(void *self, vigil_fd fd, vigil_addr *out)
 
 /* Here nothing blocks; a machine's call would have, for ever perhaps, on a descriptor that its user
  * made blocking. */
-static int unblocked(struct sim_file *file, int result, int wanted)
+static int unblocked(const struct sim_host *host, vigil_fd fd, int result, int wanted)
 {
-    if (!file->blocking)
+    const struct sim_file *file = sim_fd_file(host, fd);
+    if (!sim_fd_blocks(host, fd))
         return result;
     sim_oracle_count(file->sim, "no call blocks");
     if (result == VIGIL__EAGAIN || (result >= 0 && wanted > result && file->kind != SIM_REGULAR &&
@@ -155,7 +156,7 @@ static int host_read(void *self, vigil_fd fd, void *p, size_t n)
 {
     int err;
     struct sim_file *file = called(self, VIGIL_SIM_CALL_READ, fd, &err);
-    return file != NULL ? unblocked(file, sim_read(file, p, n), 1) : err;
+    return file != NULL ? unblocked(self, fd, sim_read(file, p, n), 1) : err;
 }
 
 static int host_writev(void *self, vigil_fd fd, const vigil_iov *iov, size_t count)
@@ -165,7 +166,7 @@ static int host_writev(void *self, vigil_fd fd, const vigil_iov *iov, size_t cou
     size_t n = 0;
     for (size_t i = 0; i < count; i++)
         n += iov[i].len;
-    return file != NULL ? unblocked(file, sim_writev(file, iov, count), (int)n) : err;
+    return file != NULL ? unblocked(self, fd, sim_writev(file, iov, count), (int)n) : err;
 }
 
 static int host_pread(void *self, vigil_fd fd, void *p, size_t n, int64_t offset)
@@ -199,7 +200,8 @@ static int host_describe(void *self, vigil_fd fd, struct vigil__fd_info *out)
     struct sim_file *file = called(self, VIGIL_SIM_CALL_DESCRIBE, fd, &err);
     if (file == NULL)
         return err;
-    *out = (struct vigil__fd_info){ .kind = kinds[file->kind], .nonblocking = !file->blocking };
+    *out = (struct vigil__fd_info){ .kind = kinds[file->kind],
+                                    .nonblocking = !sim_fd_blocks(self, fd) };
     return 0;
 }
 
@@ -211,9 +213,12 @@ static bool host_readable(void *self, vigil_fd fd)
 
 static int host_reopen(void *self, vigil_fd fd)
 {
-    (void)self;
-    (void)fd;
-    return VIGIL_ENOTSUP; /* nothing here ever blocks */
+    struct sim_host *host = self;
+    const struct sim_file *file = sim_fd_file(host, fd);
+    if (file == NULL || file->kind != SIM_PIPE)
+        return VIGIL_ENOTSUP;
+    host->fds[fd].reopened = true;
+    return 0;
 }
 
 static int host_file_size(void *self, vigil_fd fd, int64_t *out)

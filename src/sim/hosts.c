@@ -81,7 +81,7 @@ void sim_hosts_clear(vigil_sim *sim)
         struct sim_host *host = VIGIL_OWNER(sim->hosts.next, struct sim_host, link);
         names_clear(host);
         vigil__list_remove(&host->link);
-        vigil__free(&sim->memory, host->fds, host->fd_room * sizeof(struct sim_file *));
+        vigil__free(&sim->memory, host->fds, host->fd_room * sizeof(struct sim_fd));
         vigil__free(&sim->memory, host, sizeof(*host));
     }
     while (!vigil__list_empty(&sim->links)) {
@@ -101,7 +101,7 @@ void vigil_sim_kill(vigil_sim *sim, const vigil_host *table)
     host->epoch++;
     host->hurt = true;
     for (uint32_t fd = 0; fd < host->fd_room; fd++)
-        if (host->fds[fd] != NULL)
+        if (host->fds[fd].file != NULL)
             (void)sim_fd_close(host, (vigil_fd)fd); /* it is open: cannot fail */
     memset(host->sinks, 0, sizeof(host->sinks));
     names_clear(host);
@@ -229,7 +229,7 @@ int sim_fd_new_from(struct sim_host *host, struct sim_file *file, uint32_t lowes
 {
     vigil_sim *sim = host->sim;
     uint32_t fd = lowest;
-    while (fd < host->fd_room && host->fds[fd] != NULL)
+    while (fd < host->fd_room && host->fds[fd].file != NULL)
         fd++;
     if (fd >= host->fd_limit || host->dead)
         return VIGIL_EMFILE;
@@ -237,16 +237,16 @@ int sim_fd_new_from(struct sim_host *host, struct sim_file *file, uint32_t lowes
         uint32_t room = host->fd_room == 0 ? 16 : host->fd_room * 2;
         while (room <= fd)
             room *= 2;
-        struct sim_file **fds = vigil__resize(&sim->memory, host->fds,
-                                              host->fd_room * sizeof(struct sim_file *),
-                                              room * sizeof(struct sim_file *));
+        struct sim_fd *fds = vigil__resize(&sim->memory, host->fds,
+                                           host->fd_room * sizeof(struct sim_fd),
+                                           room * sizeof(struct sim_fd));
         if (fds == NULL)
             return VIGIL_ENOMEM;
-        memset(fds + host->fd_room, 0, (room - host->fd_room) * sizeof(struct sim_file *));
+        memset(fds + host->fd_room, 0, (room - host->fd_room) * sizeof(struct sim_fd));
         host->fds = fds;
         host->fd_room = room;
     }
-    host->fds[fd] = file;
+    host->fds[fd] = (struct sim_fd){ .file = file };
     host->fd_count++;
     file->refs++;
     file->open = true;
@@ -261,7 +261,13 @@ int sim_fd_new(struct sim_host *host, struct sim_file *file, vigil_fd *out)
 
 struct sim_file *sim_fd_file(const struct sim_host *host, vigil_fd fd)
 {
-    return vigil__fd_valid(fd) && (uint32_t)fd < host->fd_room ? host->fds[fd] : NULL;
+    return vigil__fd_valid(fd) && (uint32_t)fd < host->fd_room ? host->fds[fd].file : NULL;
+}
+
+bool sim_fd_blocks(const struct sim_host *host, vigil_fd fd)
+{
+    const struct sim_file *file = sim_fd_file(host, fd);
+    return file != NULL && file->blocking && !host->fds[fd].reopened;
 }
 
 int sim_fd_close(struct sim_host *host, vigil_fd fd)
@@ -269,7 +275,7 @@ int sim_fd_close(struct sim_host *host, vigil_fd fd)
     struct sim_file *file = sim_fd_file(host, fd);
     if (file == NULL)
         return VIGIL_EBADF;
-    host->fds[fd] = NULL;
+    host->fds[fd].file = NULL;
     host->fd_count--;
     sim_moved(host->sim);
     sim_file_release(file);

@@ -118,6 +118,11 @@ struct sim_name { /* of a Unix socket */
     char path[108];
 };
 
+struct sim_fd {
+    struct sim_file *file;
+    bool reopened; /* it does not block, whatever the others of the file do */
+};
+
 struct sim_host {
     vigil_host table;
     struct vigil__link link;
@@ -126,7 +131,7 @@ struct sim_host {
     bool dead, calm;
     uint32_t epoch; /* counts its deaths: loops of an earlier one are dead */
     uint32_t fd_limit, fd_room, fd_count;
-    struct sim_file **fds;
+    struct sim_fd *fds;
     struct vigil__link names;
     uint16_t next_port;
     size_t memory, memory_limit;
@@ -293,6 +298,7 @@ const struct sim_link *sim_link_find(vigil_sim *sim, const struct sim_host *a,
 int sim_fd_new(struct sim_host *host, struct sim_file *file, vigil_fd *out);
 int sim_fd_new_from(struct sim_host *host, struct sim_file *file, uint32_t lowest, vigil_fd *out);
 struct sim_file *sim_fd_file(const struct sim_host *host, vigil_fd fd);
+bool sim_fd_blocks(const struct sim_host *host, vigil_fd fd);
 int sim_fd_close(struct sim_host *host, vigil_fd fd);
 /* Drops one of the file's refs. */
 void sim_file_release(struct sim_file *file);
@@ -374,6 +380,8 @@ struct sim_op {
     struct vigil__link link;
     struct vigil__op *op;
     bool cancelled;
+    bool done; /* what came of it waits to be told */
+    struct vigil__record record;
 };
 
 enum { SIM_BUFS_MAX = 8 };
@@ -400,6 +408,7 @@ bool sim_ops_ready(const struct sim_backend *backend);
 int sim_ops_open(struct sim_backend *backend);
 void sim_ops_close(struct sim_backend *backend);
 int sim_ops_submit(void *self, struct vigil__op *op);
+void sim_ops_flush(void *self);
 void sim_ops_cancel(void *self, struct vigil__op *op);
 int sim_ops_close_fd(void *self, vigil_fd fd);
 void sim_ops_give(void *self, struct vigil__buf *buf);
