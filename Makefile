@@ -55,6 +55,17 @@ THREADED := $(patsubst %.c,$(B)/%,$(shell grep -lsE 'pthread_create|in_thread|wr
             $(TESTS:$(B)/%=%.c) /dev/null))
 LIBS     := $(B)/libvigil.a $(B)/libvigil.so $(B)/libvigil_sim.a
 
+# The conformance suite in virtual time: those of its programs that are about loops.
+,          := ,
+WRAPPED   := vigil__host_system vigil__call_check_fd# the world answers for the system
+WORLD_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tests/virtual/*.c))
+VIRTUAL   := $(patsubst tests/conform/%.c,$(B)/tests/virtual/%,$(filter-out \
+             $(addprefix tests/conform/,uring%.c wait_calls.c poll_call.c select_call.c \
+             signals_windows.c), $(wildcard tests/conform/*.c))) \
+             $(patsubst tests/regress/%.c,$(B)/tests/virtual/regress/%,$(filter-out \
+             $(addprefix tests/regress/,uring%.c large_file.c pinned_without_memory.c \
+             turned_away_politely.c writable_above_the_mark.c),$(wildcard tests/regress/*.c)))
+
 # ---- building --------------------------------------------------------------------------------
 
 Q   = $(if $(V),,@)
@@ -134,6 +145,18 @@ $(B)/tests/battery/%: tests/battery/%.c $(B)/libvigil.a
 $(MODELLED): SIM = $(CALLS) $(B)/libvigil_sim.a
 $(MODELLED): $(CALLS)
 
+$(B)/tests/virtual/%.o: tests/virtual/%.c $(B)/flags
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(TEST_FLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(VIRTUAL): SIM = $(WORLD_OBJ) $(B)/libvigil_sim.a $(patsubst %,-Wl$(,)--wrap=%,$(WRAPPED))
+$(B)/tests/virtual/%: tests/conform/%.c $(WORLD_OBJ) $(B)/libvigil_sim.a $(B)/libvigil.a
+	$(call program,$(TEST_FLAGS) -DTEST_VIRTUAL -Wno-unused-function)
+
+$(B)/tests/virtual/regress/%: tests/regress/%.c $(WORLD_OBJ) $(B)/libvigil_sim.a $(B)/libvigil.a
+	$(call program,$(TEST_FLAGS) -DTEST_VIRTUAL -Wno-unused-function)
+
 $(B)/tests/%: SIM = $(B)/libvigil_sim.a
 $(B)/tests/%: tests/%.c $(B)/libvigil_sim.a $(B)/libvigil.a
 	$(call program,$(TEST_FLAGS))
@@ -208,6 +231,7 @@ $(B)/flags: always
 -include $(addsuffix .d,$(EXAMPLES) $(BENCHES) $(TESTS) $(HELPERS) $(FUZZERS))
 -include $(addsuffix .d,$(FAULTS) $(ORDERS))
 -include $(CALLS:.o=.d) $(addsuffix .d,$(MODELLED))
+-include $(addsuffix .d,$(VIRTUAL)) $(WORLD_OBJ:.o=.d)
 
 .PHONY: windows test-windows windows-conform windows-interop windows-tutorial windows-battery
 WINDOWS = $(MAKE) --no-print-directory $(PARALLEL) -f windows.mk B=$(B)/windows
@@ -247,8 +271,8 @@ demo:  ## see the tutorial alive: an echo server, its clients, every byte checke
 test:  ## everything that fits into 8 minutes, with each step's time
 	@scripts/setup test
 	@$(STEPS) everything test-clang check test-unit test-conform test-regress test-fuzz \
-	    test-kqueue test-models test-fault test-orders test-sim test-sim-asan test-tutorial \
-	    test-examples test-tool test-package test-battery test-asan
+	    test-kqueue test-models test-fault test-orders test-sim-conform test-sim \
+	    test-sim-asan test-tutorial test-examples test-tool test-package test-battery test-asan
 
 test-long:  ## what takes longer: mutants, the full battery, valgrind, TSan, MSan, other kernels
 	@scripts/setup long
@@ -341,6 +365,9 @@ test-models-long: $(IN_WORLDS)  ## many more worlds
 
 test-models-asan:  ## models, under ASan and UBSan
 	+@$(SANITIZED) B=$(B)/asan CFLAGS='$(ASAN)' MODEL_SEEDS=100 test-models
+
+test-sim-conform: $(VIRTUAL)  ## the conformance suite on the simulator, in virtual time
+	@$(TAP) $(VIRTUAL)
 
 test-battery: all $(HELPERS)  ## the echo battery, short
 	@$(TAP) --verbose 'tests/battery/run --build $(B) --quick'
@@ -597,5 +624,6 @@ help:  ## this list
         under-sanitizer-battery static test-portability $(PORTABILITY) under-nothing \
         under-qemu-user test-kernels test-kernels-core kernel-programs guest-programs bench \
         check tidy install uninstall clean help always
+.SECONDARY: $(WORLD_OBJ)
 .DELETE_ON_ERROR:
 .SUFFIXES:

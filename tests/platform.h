@@ -41,6 +41,15 @@
 
 enum { TEST_FDS_MAX = 32768, TEST_BUFFERING = _IOLBF, TEST_UNIX_SOCKETS = 1 };
 
+/* Whether tests run in a simulated world, and what needs a machine is none of their rows. */
+#ifdef TEST_VIRTUAL
+enum { TEST_IN_WORLD = 1 };
+#else
+enum { TEST_IN_WORLD = 0 };
+#endif
+
+#ifndef TEST_VIRTUAL
+
 /* Marks the open descriptors below TEST_FDS_MAX. */
 static void test_note_fds(unsigned char open_fds[TEST_FDS_MAX])
 {
@@ -65,6 +74,8 @@ static void test_name_fd(int fd, char *text, size_t size)
     text[n > 0 ? n : 0] = '\0';
 }
 
+#endif
+
 /* `too_late` is called in so many seconds, unless this is called again; 0 takes it back. */
 static void test_limit_time(unsigned seconds, void (*too_late)(int signo))
 {
@@ -83,5 +94,36 @@ static void test_write_out(const char *text, size_t size)
     (void)!write(STDOUT_FILENO, text, size);
 }
 
+#endif
+
+#ifdef TEST_VIRTUAL
+#include "platform_virtual.h"
+#else
+/* The world around a test is this machine. */
+static void test_begin(void (*skip)(const char *reason))
+{
+    (void)skip;
+}
+
+static int test_end(void)
+{
+    return 0;
+}
+
+/* A test is left in its midst: its frames are still there. */
+static void test_leaving(bool skipped)
+{
+    (void)skipped;
+}
+
+/* Memory that the counting allocator hands out. */
+static inline void *test_memory(void *old, size_t old_size, size_t new_size)
+{
+    (void)old_size;
+    if (new_size > 0)
+        return realloc(old, new_size);
+    free(old);
+    return NULL;
+}
 #endif
 #endif

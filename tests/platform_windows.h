@@ -518,6 +518,7 @@ TEST_UNUSED static int unsetenv(const char *name)
 /* ---- the harness ---------------------------------------------------------------------------- */
 
 enum {
+    TEST_IN_WORLD = 0,       /* of a simulator's */
     TEST_BUFFERING = _IONBF, /* this C library knows no line by line */
     TEST_UNIX_SOCKETS = 0    /* TCP stands for them: what it takes in is less certain */
 };

@@ -134,16 +134,23 @@ enum { TEST_TEXT_MAX = 512 };
         }                                                                                       \
     } while (0)
 
-#define REQUIRE(condition, ...)           \
-    do {                                  \
-        if (!OK(condition, __VA_ARGS__))  \
-            longjmp(test_state.leave, 1); \
+/* Ends the test in its midst. */
+_Noreturn TEST_MAYBE_UNUSED static void test_leave(void)
+{
+    test_leaving(test_state.skip != NULL);
+    longjmp(test_state.leave, 1);
+}
+
+#define REQUIRE(condition, ...)          \
+    do {                                 \
+        if (!OK(condition, __VA_ARGS__)) \
+            test_leave();                \
     } while (0)
 
 _Noreturn TEST_MAYBE_UNUSED static void test_skip(const char *reason)
 {
     test_state.skip = reason;
-    longjmp(test_state.leave, 1);
+    test_leave();
 }
 
 #define SKIP(reason) test_skip(reason)
@@ -235,15 +242,16 @@ TEST_MAYBE_UNUSED static void *test_allocator_resize(void *ctx, void *old, size_
     if (new_size > 0) {
         if (counting->calls++ >= counting->fail_after)
             return NULL;
-        block = realloc(block, sizeof(*block) + new_size);
+        block = test_memory(block, block != NULL ? sizeof(*block) + old_size : 0,
+                            sizeof(*block) + new_size);
         if (block == NULL)
             return NULL;
         block->size = new_size;
         counting->blocks += old == NULL;
     } else {
-        free(block);
+        if (block != NULL)
+            block = test_memory(block, sizeof(*block) + old_size, 0);
         counting->blocks -= old != NULL;
-        block = NULL;
     }
     counting->bytes += new_size - (old != NULL ? old_size : 0);
     return block != NULL ? block + 1 : NULL;
@@ -310,6 +318,7 @@ static void test_run_one(const struct test *test, const char *backend)
     static unsigned char before[TEST_FDS_MAX];
     test_state.test_failures = 0;
     test_state.skip = NULL;
+    test_begin(test_skip);
     test_note_fds(before);
     test_limit_time((unsigned)(TEST_SECONDS * test_time_scale()), test_too_long);
     if (setjmp(test_state.leave) == 0) {
@@ -323,6 +332,7 @@ static void test_run_one(const struct test *test, const char *backend)
     test_limit_time(0, test_too_long);
     if (test_state.skip == NULL)
         test_compare_fds(before);
+    test_state.test_failures += test_end();
     bool passed = test_state.test_failures == 0;
     test_state.failed += !passed;
     printf("%s %d - %s", passed ? "ok" : "not ok", ++test_state.number, test_state.title);

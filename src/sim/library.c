@@ -41,6 +41,8 @@ static void check_loop(const struct sim_turner *turner)
 
 void sim_check_blocked(vigil_sim *sim)
 {
+    if (sim->by_hand)
+        return; /* a loop sleeps as long as its user likes */
     sim_oracle_count(sim, "nobody waits for what is there");
     for (struct vigil__link *at = sim->turners.next; at != &sim->turners; at = at->next) {
         const struct sim_turner *turner = VIGIL_OWNER(at, struct sim_turner, link);

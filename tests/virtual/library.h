@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * library.h -- calls of the library that a row in virtual time makes through its world: so it knows
+ * which loops there are, and time passes.
+ */
+#ifndef TEST_VIRTUAL_LIBRARY_H
+#define TEST_VIRTUAL_LIBRARY_H
+
+#include "vigil.h"
+
+int virtual_loop_open(vigil_loop **out, const vigil_loop_options *options);
+void virtual_loop_close(vigil_loop *loop);
+int virtual_loop_turn(vigil_loop *loop, vigil_ns timeout_ns);
+int virtual_loop_run(vigil_loop *loop);
+
+int virtual_poller_open(vigil_poller **out, const char *backend);
+void virtual_poller_close(vigil_poller *poller);
+int virtual_poller_wait(vigil_poller *poller, vigil_event *events, int max, vigil_ns timeout_ns);
+
+const char *virtual_backend_name(size_t i);
+int virtual_backend_features(const char *name, vigil_feature *out, int max);
+
+#endif

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * row.c -- the world around one row of the conformance suite: made for it, and looked at when it
+ * has ended: nothing is open, allocated or written to behind its end.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "virtual/world.h"
+
+enum { STD_FDS = 3 };
+
+struct world world;
+
+/* What is this machine for the library: a host of the world, while there is one. */
+const vigil_host *__real_vigil__host_system(void);
+const vigil_host *__wrap_vigil__host_system(void);
+const vigil_host *__wrap_vigil__host_system(void)
+{
+    return world.table != NULL ? world.table : __real_vigil__host_system();
+}
+
+/* Whether a descriptor is open, which pollers ask the system about. */
+int __wrap_vigil__call_check_fd(vigil_fd fd);
+int __wrap_vigil__call_check_fd(vigil_fd fd)
+{
+    return sim_fd_file(world.host, fd) != NULL ? 0 : VIGIL_EBADF;
+}
+
+void world_failed(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("# ", stderr);
+    vfprintf(stderr, format, args);
+    fputs("\n", stderr);
+    va_end(args);
+    world.failures++;
+}
+
+void virtual_skip(const char *reason)
+{
+    world.leave(reason);
+    abort(); /* it does not come back */
+}
+
+/* ---- time ---- */
+
+void world_pass(vigil_ns duration)
+{
+    vigil_ns to = vigil__time_add(world.sim->now, duration);
+    while (world.sim->now < to)
+        (void)sim_step(world.sim, NULL, to); /* no loop turns: time passes, at most to `to` */
+}
+
+bool world_wait(const struct sim_file *file, unsigned events, vigil_ns deadline)
+{
+    while ((sim_ready(file) & (events | VIGIL_ERR | VIGIL_HUP)) == 0) {
+        if (world.sim->now >= deadline)
+            return false;
+        if (!sim_step(world.sim, NULL, deadline))
+            virtual_skip("a call that waits without an end");
+    }
+    return true;
+}
+
+/* ---- loops ---- */
+
+int virtual_loop_open(vigil_loop **out, const vigil_loop_options *options)
+{
+    int err = vigil_loop_open(out, options);
+    for (int i = 0; i < WORLD_LOOPS_MAX && err == 0; i++) {
+        if (world.loops[i] == NULL) {
+            world.loops[i] = *out;
+            break;
+        }
+    }
+    return err;
+}
+
+void virtual_loop_close(vigil_loop *loop)
+{
+    for (int i = 0; i < WORLD_LOOPS_MAX && loop != NULL; i++)
+        if (world.loops[i] == loop)
+            world.loops[i] = NULL;
+    world.turning++;
+    vigil_loop_close(loop);
+    world.turning--;
+    world_pass(WORLD_CALL_NS);
+}
+
+int virtual_poller_open(vigil_poller **out, const char *backend)
+{
+    int err = vigil_poller_open(out, backend);
+    for (int i = 0; i < WORLD_LOOPS_MAX && err == 0; i++) {
+        if (world.pollers[i] == NULL) {
+            world.pollers[i] = *out;
+            break;
+        }
+    }
+    return err;
+}
+
+void virtual_poller_close(vigil_poller *poller)
+{
+    for (int i = 0; i < WORLD_LOOPS_MAX; i++)
+        if (world.pollers[i] == poller)
+            world.pollers[i] = NULL;
+    vigil_poller_close(poller);
+}
+
+int virtual_poller_wait(vigil_poller *poller, vigil_event *events, int max, vigil_ns timeout_ns)
+{
+    world_pass(WORLD_CALL_NS);
+    return vigil_poller_wait(poller, events, max, timeout_ns);
+}
+
+int virtual_loop_turn(vigil_loop *loop, vigil_ns timeout_ns)
+{
+    world_pass(WORLD_CALL_NS);
+    world.turning++;
+    int answer = vigil_loop_turn(loop, timeout_ns);
+    world.turning--;
+    return answer;
+}
+
+int virtual_loop_run(vigil_loop *loop)
+{
+    world.turning++;
+    int answer = vigil_loop_run(loop);
+    world.turning--;
+    return answer;
+}
+
+const char *virtual_backend_name(size_t i)
+{
+    static const char *const names[] = { "sim-ready", "sim-complete" };
+    return i < VIGIL_COUNT(names) ? names[i] : NULL;
+}
+
+int virtual_backend_features(const char *name, vigil_feature *out, int max)
+{
+    if (strcmp(name, "sim-complete") != 0)
+        return 0;
+    if (max > 0)
+        *out = (vigil_feature){ "operations", "accepts, receives and sends", true };
+    return 1;
+}
+
+void *virtual_resize(void *old, size_t old_size, size_t new_size)
+{
+    return sim_resize(world.host, old, old_size, new_size);
+}
+
+void virtual_note_fds(unsigned char *open_fds, size_t count)
+{
+    for (size_t fd = 0; fd < count; fd++)
+        open_fds[fd] = world.host != NULL && sim_fd_file(world.host, (vigil_fd)fd) != NULL;
+}
+
+/* ---- a row ---- */
+
+/* A world has no directories: this machine's stand for them. */
+static int (*sim_bind_call)(void *self, vigil_fd fd, const vigil_addr *addr);
+
+static int bind_in_directory(void *self, vigil_fd fd, const vigil_addr *addr)
+{
+    char path[sizeof(addr->path) + 1] = "";
+    if (addr->family == VIGIL_FAMILY_UNIX && addr->path_len > 0 && addr->path[0] != '\0') {
+        memcpy(path, addr->path, addr->path_len);
+        char *name = strrchr(path, '/');
+        if (name != NULL && name != path) {
+            *name = '\0';
+            if (access(path, F_OK) != 0)
+                return VIGIL_ENOENT;
+        }
+    }
+    return sim_bind_call(self, fd, addr);
+}
+
+static void print_story(void *arg, const char *text, size_t len)
+{
+    (void)arg;
+    (void)fwrite(text, 1, len, stderr);
+}
+
+void virtual_begin(virtual_leave_fn *leave)
+{
+    const vigil_sim_options options = { .story = getenv("VIGIL_STORY") ? print_story : NULL };
+    memset(&world, 0, sizeof(world));
+    world.leave = leave;
+    bool made = vigil_sim_open(&world.sim, &options) == 0;
+    if (made) {
+        world.sim->by_hand = true;
+        world.table = vigil_sim_host(world.sim, "10.0.0.1",
+                                     &(vigil_sim_host_options){ .fd_limit = WORLD_FDS_MAX });
+        made = world.table != NULL &&
+               vigil_sim_connect_hosts(world.sim, world.table, world.table,
+                                       &(vigil_sim_link){ .buffer = WORLD_BUFFER }) == 0;
+    }
+    if (!made) {
+        world_failed("no memory for a world");
+        exit(1);
+    }
+    world.host = sim_host_of(world.table);
+    sim_bind_call = world.host->table.bind;
+    world.host->table.bind = bind_in_directory;
+    for (int i = 0; i < STD_FDS; i++) {
+        vigil_fd fd;
+        (void)vigil_sim_file(world.sim, world.table, NULL, 0, &fd); /* the balance would tell */
+    }
+}
+
+/* One that leaves in a callback leaves the library in the midst of a turn: nothing can be said. */
+void virtual_leaving(bool skipped)
+{
+    world.lost = world.lost || skipped || world.turning > 0 || world.leaving;
+    if (world.lost)
+        return;
+    world.leaving = true;
+    for (int i = 0; i < WORLD_LOOPS_MAX; i++)
+        if (world.loops[i] != NULL)
+            virtual_loop_close(world.loops[i]);
+    for (int i = 0; i < WORLD_LOOPS_MAX; i++)
+        if (world.pollers[i] != NULL)
+            virtual_poller_close(world.pollers[i]);
+    for (int fd = 0; fd < WORLD_FDS_MAX; fd++)
+        if (world.fds[fd].own && sim_fd_file(world.host, fd) != NULL)
+            (void)virtual_close(fd);
+}
+
+int virtual_end(void)
+{
+    for (int i = 0; i < STD_FDS; i++)
+        vigil_sim_close_fd(world.sim, world.table, i);
+    if (!world.lost)
+        vigil_sim_check_balance(world.sim);
+    if (vigil_sim_failure(world.sim) != NULL)
+        world_failed("%s", vigil_sim_failure(world.sim));
+    vigil_sim *sim = world.sim;
+    world.table = NULL; /* the world's memory is of the real machine */
+    vigil_sim_close(sim);
+    return world.failures;
+}
