@@ -148,7 +148,7 @@ $(MODELLED): $(CALLS)
 $(B)/tests/virtual/%.o: tests/virtual/%.c $(B)/flags
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)$(CC) $(TEST_FLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(TEST_FLAGS) -DTEST_VIRTUAL $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(VIRTUAL): SIM = $(WORLD_OBJ) $(B)/libvigil_sim.a $(patsubst %,-Wl$(,)--wrap=%,$(WRAPPED))
 $(B)/tests/virtual/%: tests/conform/%.c $(WORLD_OBJ) $(B)/libvigil_sim.a $(B)/libvigil.a

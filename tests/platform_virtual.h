@@ -82,6 +82,14 @@ static void test_name_fd(int fd, char *text, size_t size)
 #define vigil_poller_close virtual_poller_close
 #define vigil_poller_wait  virtual_poller_wait
 
+#define vigil_send         virtual_conn_send
+#define vigil_send_all     virtual_conn_send_all
+#define vigil_sendv        virtual_conn_sendv
+#define vigil_send_owned   virtual_conn_send_owned
+#define vigil_send_file    virtual_conn_send_file
+#define vigil_couple       virtual_couple
+#define vigil_conn_set_ops virtual_conn_set_ops
+
 #define vigil_backend_name     virtual_backend_name
 #define vigil_backend_features virtual_backend_features
 

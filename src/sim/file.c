@@ -88,6 +88,8 @@ static int read_regular(struct sim_file *file, void *p, size_t n)
     if (n > 0)
         memcpy(p, file->in.bytes + file->at, n);
     file->at += (int64_t)n;
+    if (file->sim->tap.read != NULL)
+        file->sim->tap.read(file, p, n);
     return (int)n;
 }
 
@@ -115,6 +117,8 @@ int sim_read(struct sim_file *file, void *p, size_t n)
     bool was_full = sim_stream_room(&file->in) == 0;
     n = cut_short(file, VIGIL_SIM_SHORT_READ, vigil__min(n, there));
     n = sim_stream_take(&file->in, p, n);
+    if (file->sim->tap.read != NULL)
+        file->sim->tap.read(file, p, n);
     if (was_full && file->peer != NULL) {
         file->peer->activity++;
         file->peer->outputs++;
@@ -218,6 +222,8 @@ int sim_writev(struct sim_file *file, const vigil_iov *iov, size_t count)
     int sent = send_pieces(file, iov, count, n);
     if (sent > 0) {
         file->host->bytes_out += (uint64_t)sent;
+        if (file->sim->tap.wrote != NULL)
+            file->sim->tap.wrote(file, iov, count, (size_t)sent);
         sim_story_file(file, "sends %d bytes", sent);
         network_faults(file);
         if (file->vanished && file->event.id == 0) {

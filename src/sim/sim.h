@@ -99,7 +99,8 @@ struct sim_file {
     struct vigil__link waiting, waiting_link; /* a listener's newcomers; and a place among them */
     uint32_t backlog, waiting_count;
     uint32_t syn_tries;
-    int64_t at; /* of a regular file */
+    int64_t at;    /* of a regular file */
+    void *watched; /* the tap's */
 };
 
 /* ---- hosts ---- */
@@ -196,8 +197,16 @@ struct sim_oracle { /* how often each was looked at */
     uint64_t count;
 };
 
+/* Who watches what passes between files; NULL members: nobody. */
+struct sim_tap {
+    void (*wrote)(const struct sim_file *file, const vigil_iov *iov, size_t count, size_t n);
+    void (*read)(const struct sim_file *file, const void *p, size_t n);
+    void (*ended)(const struct sim_file *file, bool reset); /* its output */
+};
+
 struct vigil_sim {
     vigil_sim_options options;
+    struct sim_tap tap;
     vigil_allocator memory; /* of the world itself */
     uint64_t random;
     uint64_t hash;

@@ -153,6 +153,8 @@ size_t sim_stream_take(struct sim_stream *in, void *p, size_t n)
 
 void sim_stream_end(struct sim_file *to, bool reset)
 {
+    if (to->sim->tap.ended != NULL && to->peer != NULL)
+        to->sim->tap.ended(to->peer, reset);
     struct sim_segment segment = { .upto = to->in.written, .fin = !reset, .reset = reset };
     if (!segment_send(to, segment, 0))
         arrive(to, &segment);

@@ -9,6 +9,7 @@
 #define CONN_RIG_H
 
 #include "test.h"
+#include "virtual/observe.h"
 
 struct rig {
     vigil_loop *loop;
@@ -46,7 +47,7 @@ __attribute__((format(__printf__, 2, 3))) TEST_MAYBE_UNUSED static void rig_log(
 
 static void rig_on_open(vigil_loop *loop, vigil_conn conn, void *ctx)
 {
-    (void)loop;
+    observe_open(loop, conn);
     struct rig *rig = ctx;
     rig->conn = conn;
     rig->opened++;
@@ -57,7 +58,7 @@ static void rig_on_open(vigil_loop *loop, vigil_conn conn, void *ctx)
 
 static size_t rig_on_data(vigil_loop *loop, vigil_conn conn, void *ctx, const void *p, size_t n)
 {
-    (void)loop;
+    observe_data(loop, conn, p, n);
     struct rig *rig = ctx;
     size_t copied = n < sizeof(rig->got) ? n : sizeof(rig->got) - 1;
     memcpy(rig->got, p, copied);
@@ -66,12 +67,13 @@ static size_t rig_on_data(vigil_loop *loop, vigil_conn conn, void *ctx, const vo
         rig_log(rig, "data(%zu)", n);
     size_t used = rig->on_data != NULL ? rig->on_data(rig, conn, p, n) : n;
     rig->used_total += used;
+    observe_used(loop, conn, used < n ? used : n);
     return used;
 }
 
 static void rig_on_eof(vigil_loop *loop, vigil_conn conn, void *ctx)
 {
-    (void)loop;
+    observe_eof(loop, conn);
     struct rig *rig = ctx;
     rig_log(rig, "eof");
     if (rig->on_eof != NULL)
@@ -80,7 +82,7 @@ static void rig_on_eof(vigil_loop *loop, vigil_conn conn, void *ctx)
 
 static void rig_on_writable(vigil_loop *loop, vigil_conn conn, void *ctx)
 {
-    (void)loop;
+    observe_writable(loop, conn);
     struct rig *rig = ctx;
     rig_log(rig, "writable");
     if (rig->on_writable != NULL)
@@ -89,7 +91,7 @@ static void rig_on_writable(vigil_loop *loop, vigil_conn conn, void *ctx)
 
 static void rig_on_close(vigil_loop *loop, vigil_conn conn, void *ctx, int why)
 {
-    (void)loop;
+    observe_close(loop, conn, why);
     struct rig *rig = ctx;
     rig->closed++;
     rig->why = why;
@@ -175,15 +177,27 @@ TEST_MAYBE_UNUSED static int rig_connect(struct rig *rig, const char *where,
                                          const vigil_limits *limits, vigil_conn *out)
 {
     vigil_conn_options o = { .ops = &rig->ops, .ctx = rig };
+    vigil_conn conn = { 0 };
     if (limits != NULL)
         o.limits = *limits;
-    return vigil_connect(rig->loop, where, &o, out);
+    int status = vigil_connect(rig->loop, where, &o, &conn);
+    if (status == 0)
+        observe_made(rig->loop, conn, VIGIL_FD_NONE);
+    if (out != NULL)
+        *out = conn;
+    return status;
 }
 
 TEST_MAYBE_UNUSED static int rig_adopt(struct rig *rig, int in, int out, vigil_conn *conn)
 {
-    return vigil_adopt(rig->loop, in, out, &(vigil_conn_options){ .ops = &rig->ops, .ctx = rig },
-                       conn);
+    vigil_conn made = { 0 };
+    vigil_conn_options o = { .ops = &rig->ops, .ctx = rig };
+    int status = vigil_adopt(rig->loop, in, out, &o, &made);
+    if (status == 0)
+        observe_made(rig->loop, made, out);
+    if (conn != NULL)
+        *conn = made;
+    return status;
 }
 
 TEST_MAYBE_UNUSED static vigil_conn_info rig_info(struct rig *rig, vigil_conn conn)

@@ -17,6 +17,16 @@ int virtual_poller_open(vigil_poller **out, const char *backend);
 void virtual_poller_close(vigil_poller *poller);
 int virtual_poller_wait(vigil_poller *poller, vigil_event *events, int max, vigil_ns timeout_ns);
 
+size_t virtual_conn_send(vigil_loop *loop, vigil_conn conn, const void *p, size_t n);
+int virtual_conn_send_all(vigil_loop *loop, vigil_conn conn, const void *p, size_t n);
+int virtual_conn_sendv(vigil_loop *loop, vigil_conn conn, const vigil_iov *iov, size_t count);
+int virtual_conn_send_owned(vigil_loop *loop, vigil_conn conn, const void *p, size_t n,
+                            vigil_done_fn *done, void *arg);
+int virtual_conn_send_file(vigil_loop *loop, vigil_conn conn, vigil_fd file, int64_t offset,
+                           int64_t n, vigil_done_fn *done, void *arg);
+int virtual_couple(vigil_loop *loop, vigil_conn from, vigil_conn to);
+int virtual_conn_set_ops(vigil_loop *loop, vigil_conn conn, const vigil_conn_ops *ops);
+
 const char *virtual_backend_name(size_t i);
 int virtual_backend_features(const char *name, vigil_feature *out, int max);
 

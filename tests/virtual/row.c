@@ -72,6 +72,9 @@ bool world_wait(const struct sim_file *file, unsigned events, vigil_ns deadline)
 int virtual_loop_open(vigil_loop **out, const vigil_loop_options *options)
 {
     int err = vigil_loop_open(out, options);
+    const vigil_host *host = options != NULL ? options->host : NULL;
+    world.other_input = world.other_input || (host != NULL && (host->recv != world.table->recv ||
+                                                               host->read != world.table->read));
     for (int i = 0; i < WORLD_LOOPS_MAX && err == 0; i++) {
         if (world.loops[i] == NULL) {
             world.loops[i] = *out;
@@ -81,14 +84,26 @@ int virtual_loop_open(vigil_loop **out, const vigil_loop_options *options)
     return err;
 }
 
+/* One that is closed in a callback ends behind the turn. */
+static void turned(void)
+{
+    if (--world.turning > 0)
+        return;
+    for (int i = 0; i < world.closing_count; i++)
+        observe_loop_closed(world.closing[i]);
+    world.closing_count = 0;
+}
+
 void virtual_loop_close(vigil_loop *loop)
 {
     for (int i = 0; i < WORLD_LOOPS_MAX && loop != NULL; i++)
         if (world.loops[i] == loop)
             world.loops[i] = NULL;
+    if (loop != NULL && world.closing_count < WORLD_LOOPS_MAX)
+        world.closing[world.closing_count++] = loop;
     world.turning++;
     vigil_loop_close(loop);
-    world.turning--;
+    turned();
     world_pass(WORLD_CALL_NS);
 }
 
@@ -118,12 +133,23 @@ int virtual_poller_wait(vigil_poller *poller, vigil_event *events, int max, vigi
     return vigil_poller_wait(poller, events, max, timeout_ns);
 }
 
+/* A turn that may wait, does not, and calls nobody, was for nothing. */
+static void note_idle(vigil_ns before, int answer)
+{
+    world.idle_turns = answer == 0 && world.sim->now == before ? world.idle_turns + 1 : 0;
+    if (world.idle_turns == WORLD_IDLE_MAX)
+        world_failed("the loop spins: %d turns for nothing, and no time passes", WORLD_IDLE_MAX);
+}
+
 int virtual_loop_turn(vigil_loop *loop, vigil_ns timeout_ns)
 {
     world_pass(WORLD_CALL_NS);
+    vigil_ns before = world.sim->now;
     world.turning++;
     int answer = vigil_loop_turn(loop, timeout_ns);
-    world.turning--;
+    turned();
+    if (timeout_ns > 0)
+        note_idle(before, answer);
     return answer;
 }
 
@@ -131,7 +157,7 @@ int virtual_loop_run(vigil_loop *loop)
 {
     world.turning++;
     int answer = vigil_loop_run(loop);
-    world.turning--;
+    turned();
     return answer;
 }
 
@@ -206,6 +232,7 @@ void virtual_begin(virtual_leave_fn *leave)
         exit(1);
     }
     world.host = sim_host_of(world.table);
+    observe_world();
     sim_bind_call = world.host->table.bind;
     world.host->table.bind = bind_in_directory;
     for (int i = 0; i < STD_FDS; i++) {
@@ -240,6 +267,7 @@ int virtual_end(void)
         vigil_sim_check_balance(world.sim);
     if (vigil_sim_failure(world.sim) != NULL)
         world_failed("%s", vigil_sim_failure(world.sim));
+    observe_nothing();
     vigil_sim *sim = world.sim;
     world.table = NULL; /* the world's memory is of the real machine */
     vigil_sim_close(sim);

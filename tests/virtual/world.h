@@ -12,6 +12,7 @@
 enum {
     WORLD_FDS_MAX = 20000, /* as of this machine, by its own limit */
     WORLD_LOOPS_MAX = 64,
+    WORLD_IDLE_MAX = 1000,     /* turns for nothing in a row */
     WORLD_BUFFER = 256 * 1024, /* of one direction of a connection */
 };
 
@@ -33,9 +34,14 @@ struct world {
     struct world_fd fds[WORLD_FDS_MAX];
     vigil_loop *loops[WORLD_LOOPS_MAX];
     vigil_poller *pollers[WORLD_LOOPS_MAX];
-    bool leaving; /* the row is being left: what it has open is closed */
-    bool lost;    /* nothing can be said of what it left open */
-    int turning;  /* calls of vigil_loop_turn() and _run() under way */
+    bool leaving;                         /* the row is being left: what it has open is closed */
+    bool lost;                            /* nothing can be said of what it left open */
+    vigil_loop *closing[WORLD_LOOPS_MAX]; /* closed while they turn */
+    int closing_count;
+    int idle_turns;
+    bool other_input; /* the row's own calls bring some, which the world does not see */
+    bool resets_fail; /* they were made to */
+    int turning;      /* calls of vigil_loop_turn() and _run() under way */
     struct {
         FILE *file;
         vigil_fd fd;
@@ -43,6 +49,11 @@ struct world {
 };
 
 extern struct world world;
+
+/* observe.c */
+void observe_world(void);
+void observe_nothing(void);
+void observe_loop_closed(vigil_loop *loop);
 
 /* Notes that something is wrong with the row's world. */
 void world_failed(const char *format, ...) __attribute__((format(printf, 1, 2)));
