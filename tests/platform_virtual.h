@@ -55,6 +55,7 @@
 #define test_begin   virtual_begin
 #define test_end     virtual_end
 #define test_leaving virtual_leaving
+#define test_repeat  virtual_repeat
 #define test_memory  virtual_resize
 
 static void test_note_fds(unsigned char *open_fds)

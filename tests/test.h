@@ -313,27 +313,39 @@ static void test_needs_backend(const char *backend)
         SKIP("this backend is not to be had here");
 }
 
-static void test_run_one(const struct test *test, const char *backend)
+struct test_trial {
+    const struct test *test;
+    const char *backend;
+};
+
+static void test_try(void *arg)
 {
     static unsigned char before[TEST_FDS_MAX];
+    const struct test_trial *trial = arg;
     test_state.test_failures = 0;
     test_state.skip = NULL;
     test_begin(test_skip);
     test_note_fds(before);
     test_limit_time((unsigned)(TEST_SECONDS * test_time_scale()), test_too_long);
     if (setjmp(test_state.leave) == 0) {
-        if (backend == NULL) {
-            test->run();
+        if (trial->backend == NULL) {
+            trial->test->run();
         } else {
-            test_needs_backend(backend);
-            test->run_on(backend);
+            test_needs_backend(trial->backend);
+            trial->test->run_on(trial->backend);
         }
     }
     test_limit_time(0, test_too_long);
     if (test_state.skip == NULL)
         test_compare_fds(before);
     test_state.test_failures += test_end();
-    bool passed = test_state.test_failures == 0;
+}
+
+static void test_run_one(const struct test *test, const char *backend, const char *program)
+{
+    struct test_trial trial = { test, backend };
+    int failures = test_repeat(program, test_state.title, test_try, &trial);
+    bool passed = test_state.test_failures + failures == 0;
     test_state.failed += !passed;
     printf("%s %d - %s", passed ? "ok" : "not ok", ++test_state.number, test_state.title);
     if (test_state.skip != NULL)
@@ -368,7 +380,7 @@ static void test_run_on_backends(const struct test *test, bool rings, int argc, 
             continue;
         snprintf(test_state.title, sizeof(test_state.title), "%s [%s]", test->name, backend);
         if (test_is_asked(test, argc, argv))
-            test_run_one(test, backend);
+            test_run_one(test, backend, argv[0]);
     }
 }
 
@@ -383,7 +395,7 @@ int main(int argc, char **argv)
         }
         snprintf(test_state.title, sizeof(test_state.title), "%s", test->name);
         if (test_is_asked(test, argc, argv))
-            test_run_one(test, NULL);
+            test_run_one(test, NULL, argv[0]);
     }
     for (const struct test *test = test_state.first; test != NULL; test = test->next)
         if (test->run_on != NULL)

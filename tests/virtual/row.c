@@ -14,6 +14,7 @@
 enum { STD_FDS = 3 };
 
 struct world world;
+int world_stderr = -1;
 
 /* What is this machine for the library: a host of the world, while there is one. */
 const vigil_host *__real_vigil__host_system(void);
@@ -32,12 +33,12 @@ int __wrap_vigil__call_check_fd(vigil_fd fd)
 
 void world_failed(const char *format, ...)
 {
+    char text[512];
     va_list args;
     va_start(args, format);
-    fputs("# ", stderr);
-    vfprintf(stderr, format, args);
-    fputs("\n", stderr);
+    vsnprintf(text, sizeof(text), format, args);
     va_end(args);
+    dprintf(world_stderr >= 0 ? world_stderr : STDERR_FILENO, "# %s\n", text);
     world.failures++;
 }
 
@@ -239,11 +240,13 @@ void virtual_begin(virtual_leave_fn *leave)
         vigil_fd fd;
         (void)vigil_sim_file(world.sim, world.table, NULL, 0, &fd); /* the balance would tell */
     }
+    fail_prepare();
 }
 
 /* One that leaves in a callback leaves the library in the midst of a turn: nothing can be said. */
 void virtual_leaving(bool skipped)
 {
+    world.left = true;
     world.lost = world.lost || skipped || world.turning > 0 || world.leaving;
     if (world.lost)
         return;
@@ -267,6 +270,7 @@ int virtual_end(void)
         vigil_sim_check_balance(world.sim);
     if (vigil_sim_failure(world.sim) != NULL)
         world_failed("%s", vigil_sim_failure(world.sim));
+    fail_note();
     observe_nothing();
     vigil_sim *sim = world.sim;
     world.table = NULL; /* the world's memory is of the real machine */

@@ -27,6 +27,9 @@ void virtual_begin(virtual_leave_fn *leave);
 void virtual_leaving(bool skipped);
 /* Ends the world, and answers how much was wrong with it, each told on stderr. */
 int virtual_end(void);
+/* Runs a row, once; or, when VIGIL_FAIL_STEP or VIGIL_FAIL_ONLY asks for it, again and again with
+ * something failing each time.  Answers how many of these failed. */
+int virtual_repeat(const char *program, const char *title, void (*row)(void *arg), void *arg);
 /* Ends the row as skipped. */
 _Noreturn void virtual_skip(const char *reason);
 /* Memory as the library's allocators have it, from the world. */

@@ -34,6 +34,7 @@ struct world {
     struct world_fd fds[WORLD_FDS_MAX];
     vigil_loop *loops[WORLD_LOOPS_MAX];
     vigil_poller *pollers[WORLD_LOOPS_MAX];
+    bool left;    /* in its midst */
     bool leaving;                         /* the row is being left: what it has open is closed */
     bool lost;                            /* nothing can be said of what it left open */
     vigil_loop *closing[WORLD_LOOPS_MAX]; /* closed while they turn */
@@ -54,6 +55,11 @@ extern struct world world;
 void observe_world(void);
 void observe_nothing(void);
 void observe_loop_closed(vigil_loop *loop);
+
+/* fail.c: what is to fail in the world that begins; and what became of it. */
+void fail_prepare(void);
+void fail_note(void);
+extern int world_stderr; /* where failures are told, when a row's own are not; -1: stderr */
 
 /* Notes that something is wrong with the row's world. */
 void world_failed(const char *format, ...) __attribute__((format(printf, 1, 2)));
