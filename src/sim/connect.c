@@ -50,12 +50,20 @@ static bool same_path(const vigil_addr *a, const vigil_addr *b)
     return a->path_len == b->path_len && memcmp(a->path, b->path, a->path_len) == 0;
 }
 
+/* Whether the name still leads to it: another may have taken the name since. */
+static bool has_name(const struct sim_file *listener)
+{
+    const vigil_addr *at = &listener->local;
+    const struct sim_name *name = sim_name_find(listener->host, at->path, at->path_len);
+    return at->path[0] == '\0' || (name != NULL && name->identity == listener->name);
+}
+
 /* Whether a listener takes what comes for `to`. */
 static bool takes(const struct sim_file *listener, const vigil_addr *to)
 {
     const vigil_addr *at = &listener->local;
     if (at->family == VIGIL_FAMILY_UNIX || to->family == VIGIL_FAMILY_UNIX)
-        return at->family == to->family && same_path(at, to);
+        return at->family == to->family && same_path(at, to) && has_name(listener);
     if (at->port != to->port)
         return false;
     if (at->family != to->family)
@@ -118,8 +126,9 @@ struct sim_name *sim_name_find(struct sim_host *host, const char *path, size_t l
     return NULL;
 }
 
-static int name_make(struct sim_host *host, const vigil_addr *addr)
+static int name_make(struct sim_file *file, const vigil_addr *addr)
 {
+    struct sim_host *host = file->host;
     vigil_sim *sim = host->sim;
     if (addr->path_len == 0 || addr->path[0] == '\0')
         return 0; /* abstract: it leaves no name behind */
@@ -133,6 +142,7 @@ static int name_make(struct sim_host *host, const vigil_addr *addr)
                                .len = addr->path_len };
     memcpy(name->path, addr->path, addr->path_len);
     vigil__list_append(&host->names, &name->link);
+    file->name = name->identity;
     return 0;
 }
 
@@ -149,7 +159,7 @@ int sim_bind(struct sim_file *file, const vigil_addr *addr)
         at.port = free_port(file->host);
     if (is_taken(file, &at))
         return VIGIL_EADDRINUSE;
-    int err = at.family == VIGIL_FAMILY_UNIX ? name_make(file->host, &at) : 0;
+    int err = at.family == VIGIL_FAMILY_UNIX ? name_make(file, &at) : 0;
     if (err < 0)
         return err;
     file->local = at;

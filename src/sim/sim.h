@@ -94,6 +94,7 @@ struct sim_file {
     struct sim_file *peer;
     struct sim_stream in;
     vigil_addr local, remote;
+    uint64_t name;                            /* the identity of that of a Unix socket */
     struct sim_event event;                   /* of connecting */
     struct sim_file *listener;                /* while it waits to be accepted */
     struct vigil__link waiting, waiting_link; /* a listener's newcomers; and a place among them */

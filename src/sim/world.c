@@ -269,7 +269,7 @@ static bool step(vigil_sim *sim, const struct sim_turner *self, vigil_ns deadlin
 /* To a loop that waits, all that goes on meanwhile is another thread. */
 bool sim_step(vigil_sim *sim, const struct sim_turner *self, vigil_ns deadline)
 {
-    if (self->loop == NULL)
+    if (self == NULL || self->loop == NULL)
         return step(sim, self, deadline);
     const void *owner = atomic_exchange(&self->loop->owner, (const void *)sim);
     bool more = step(sim, self, deadline);
