@@ -62,7 +62,7 @@ static struct shared {
     unsigned runs, fired, left, lost, failures;
     uint64_t made[VIGIL_SIM_CALL_COUNT]; /* calls of a run untouched */
     bool over;
-} *shared;
+} * shared;
 
 static struct {
     bool asked;

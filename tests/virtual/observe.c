@@ -72,7 +72,7 @@ static void append(struct bytes *bytes, const void *p, size_t n)
 static void tap_wrote(const struct sim_file *file, const vigil_iov *iov, size_t count, size_t n)
 {
     struct observed *o = file->watched;
-    if (o == NULL || o->opaque_out)
+    if (o == NULL || o->opaque_out || world.by_row)
         return;
     for (size_t i = 0; i < count && n > 0; i++) {
         size_t piece = vigil__min(iov[i].len, n);
@@ -91,7 +91,7 @@ static void tap_wrote(const struct sim_file *file, const vigil_iov *iov, size_t 
 static void tap_read(const struct sim_file *file, const void *p, size_t n)
 {
     struct observed *o = file->watched;
-    if (o != NULL && (file->kind != SIM_PIPE || file->readable))
+    if (o != NULL && !world.by_row && (file->kind != SIM_PIPE || file->readable))
         append(&o->came, p, n);
 }
 

@@ -170,6 +170,8 @@ const char *virtual_backend_name(size_t i)
 
 int virtual_backend_features(const char *name, vigil_feature *out, int max)
 {
+    if (name == NULL || strncmp(name, "sim-", 4) != 0)
+        return vigil_backend_features(name, out, max);
     if (strcmp(name, "sim-complete") != 0)
         return 0;
     if (max > 0)

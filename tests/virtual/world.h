@@ -34,12 +34,13 @@ struct world {
     struct world_fd fds[WORLD_FDS_MAX];
     vigil_loop *loops[WORLD_LOOPS_MAX];
     vigil_poller *pollers[WORLD_LOOPS_MAX];
-    bool left;    /* in its midst */
+    bool left;                            /* in its midst */
     bool leaving;                         /* the row is being left: what it has open is closed */
     bool lost;                            /* nothing can be said of what it left open */
     vigil_loop *closing[WORLD_LOOPS_MAX]; /* closed while they turn */
     int closing_count;
     int idle_turns;
+    bool by_row;      /* a call of the row's own reads or writes */
     bool other_input; /* the row's own calls bring some, which the world does not see */
     bool resets_fail; /* they were made to */
     int turning;      /* calls of vigil_loop_turn() and _run() under way */
