@@ -272,6 +272,7 @@ test:  ## everything that fits into 8 minutes, with each step's time
 	@scripts/setup test
 	@$(STEPS) everything test-clang check test-unit test-conform test-regress test-fuzz \
 	    test-kqueue test-models test-fault test-orders test-sim-conform test-sim \
+	    test-kqueue test-fault test-orders test-sim-conform test-sim-fault test-sim \
 	    test-sim-asan test-tutorial test-examples test-tool test-package test-battery test-asan
 
 test-long:  ## what takes longer: mutants, the full battery, valgrind, TSan, MSan, other kernels
@@ -301,8 +302,16 @@ FAIL_NTH      = $(foreach backend,$(FAIL_BACKENDS), \
                 'env VIGIL_TEST_BACKEND=$(backend) VIGIL_FAIL_STEP=$1 $(B)/tests/fault/fail_nth') \
                 'env VIGIL_FAIL_STEP=$1 $(B)/tests/fault/fail_serve'
 
-fail-nth: $(FAULTS)  ## every call failed in turn, on every backend; some minutes
+fail-nth: $(FAULTS) $(VIRTUAL)  ## every call failed in turn, on every backend; some minutes
 	@$(TAP) --verbose --limit 7200 $(call FAIL_NTH,1)
+	@VIGIL_FAIL_STEP=1 $(TAP) --limit 7200 $(FAIL_VIRTUAL)
+
+# The conformance rows in virtual time, but those that use a backend without a loop.
+FAIL_VIRTUAL = $(filter-out %/backend,$(VIRTUAL))
+
+test-sim-fault: export VIGIL_FAIL_OFFSET ?= $(shell git rev-list --count HEAD 2>/dev/null || echo 0)
+test-sim-fault: $(VIRTUAL)  ## every 64th of fail-nth's in virtual time
+	@VIGIL_FAIL_STEP=64 $(TAP) $(FAIL_VIRTUAL)
 
 # Which sixteenth: another one with each commit, unless VIGIL_FAIL_OFFSET says.
 test-fault: export VIGIL_FAIL_OFFSET ?= $(shell git rev-list --count HEAD 2>/dev/null || echo 0)
@@ -615,7 +624,7 @@ help:  ## this list
 	    awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
 
 .PHONY: all everything demo test test-long test-clang test-unit test-conform test-regress \
-        fail-nth test-fault test-orders \
+        fail-nth test-fault test-sim-fault test-sim-conform test-orders \
         test-seeds sim sim-long test-sim test-sim-asan test-tutorial test-examples test-tool \
         test-package test-battery test-battery-full mutation mutation-ci test-asan test-tsan \
         test-msan under-valgrind test-kqueue on-the-model \

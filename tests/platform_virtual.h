@@ -79,6 +79,13 @@ static void test_name_fd(int fd, char *text, size_t size)
 #define vigil_loop_turn  virtual_loop_turn
 #define vigil_loop_run   virtual_loop_run
 
+#define vigil_adopt     virtual_adopt
+#define vigil_listen_fd virtual_listen_fd
+
+#define vigil_remote_open virtual_remote_open
+#define vigil_remote_keep virtual_remote_keep
+#define vigil_remote_drop virtual_remote_drop
+
 #define vigil_poller_open  virtual_poller_open
 #define vigil_poller_close virtual_poller_close
 #define vigil_poller_wait  virtual_poller_wait

@@ -21,10 +21,16 @@ enum {
     ERRORS_MAX = 3,
     PLAN_TEXT_MAX = 80,
     FAILURES_MAX = 10,
+    DENSE_MAX = 24,
+    SPREAD = 12,
+    WAITS_MORE = 5000,
+    LONG_MS = 20, /* of CPU time */
+    DENSE_LONG = 4,
+    SPREAD_LONG = 2,
     LEFT = 77, /* how a child ends whose row left in its midst: what it kept is not for the next */
 };
 
-/* What each call may fail with.  What says "not now" (EAGAIN, EFULL) does not stay. */
+/* What each call may fail with. */
 static const struct {
     const char *name;
     int errors[ERRORS_MAX];
@@ -61,6 +67,7 @@ static struct shared {
     struct plan plan;
     unsigned runs, fired, left, lost, failures;
     uint64_t made[VIGIL_SIM_CALL_COUNT]; /* calls of a run untouched */
+    bool takes_long;
     bool over;
 } * shared;
 
@@ -159,9 +166,17 @@ void fail_prepare(void)
     if (shared == NULL || !shared->plan.on)
         return;
     const struct plan *plan = &shared->plan;
+    if (plan->call != VIGIL_SIM_CALL_WAIT) /* a row that waits for what cannot come any more ends */
+        vigil_sim_fail_call(world.sim, world.table, VIGIL_SIM_CALL_WAIT,
+                            WAITS_MORE + 4 * shared->made[VIGIL_SIM_CALL_WAIT], VIGIL_ENOMEM, true);
     world.resets_fail = plan->call == VIGIL_SIM_CALL_OPTION;
     vigil_sim_fail_call(world.sim, world.table, (vigil_sim_call)plan->call, plan->nth,
                         status_of(plan), plan->ever != 0);
+}
+
+bool fail_now(void)
+{
+    return shared != NULL && shared->plan.on;
 }
 
 void fail_note(void)
@@ -197,12 +212,29 @@ static bool run_once(const char *program, const char *title, void (*row)(void *a
     return shared->fired > fired;
 }
 
+/* Not what says "not now", nor newcomers that abort without anybody having come, nor a connection
+ * that is made and has no peer. */
+static bool may_stay(const struct plan *plan)
+{
+    int status = status_of(plan);
+    bool aborts = plan->call == VIGIL_SIM_CALL_ACCEPT && status == VIGIL_ECONNRESET;
+    bool peerless = plan->call == VIGIL_SIM_CALL_ADDRESS && status == VIGIL_ENOTCONN;
+    return status != VIGIL__EAGAIN && status != VIGIL_EFULL && !aborts && !peerless;
+}
+
+/* Of thousands of calls that are alike the first are tried one by one, of the others some; and of a
+ * row that takes long fewer. */
+static bool is_worth_it(const struct plan *plan)
+{
+    uint64_t stride = shared->made[plan->call] / (shared->takes_long ? SPREAD_LONG : SPREAD) + 1;
+    return plan->nth <= (shared->takes_long ? DENSE_LONG : DENSE_MAX) || plan->nth % stride == 0;
+}
+
 /* Whether it is worth a run: until one does not come to pass, or in a sample as far as the run
  * untouched went. */
 static bool is_there(const struct plan *plan)
 {
-    int status = status_of(plan);
-    if ((status == VIGIL__EAGAIN || status == VIGIL_EFULL) && plan->ever != 0)
+    if (plan->ever != 0 && !may_stay(plan))
         return false;
     uint64_t made = shared->made[plan->call];
     return choice.step == 1 ? made > 0 : plan->nth <= made;
@@ -222,7 +254,10 @@ static void run_all(const char *program, const char *title, void (*row)(void *ar
     while (more && shared->failures < FAILURES_MAX) {
         bool there = is_there(&shared->plan);
         bool fired = there;
-        if (there && is_chosen(&shared->plan, title)) {
+        bool worth = is_worth_it(&shared->plan);
+        if (!worth)
+            fired = there && shared->plan.nth <= shared->made[shared->plan.call];
+        else if (there && is_chosen(&shared->plan, title)) {
             fired = run_once(program, title, row, arg);
             if (world.left)
                 break;
@@ -282,7 +317,9 @@ int virtual_repeat(const char *program, const char *title, void (*row)(void *arg
     shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED)
         return 1;
+    clock_t began = clock();
     row(arg);
+    shared->takes_long = (clock() - began) * 1000 / CLOCKS_PER_SEC > LONG_MS;
     if (!world.left && world.failures == 0) {
         shared->plan = (struct plan){ .on = true, .nth = 1 };
         run_in_children(program, title, row, arg);

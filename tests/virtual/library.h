@@ -17,6 +17,16 @@ int virtual_poller_open(vigil_poller **out, const char *backend);
 void virtual_poller_close(vigil_poller *poller);
 int virtual_poller_wait(vigil_poller *poller, vigil_event *events, int max, vigil_ns timeout_ns);
 
+/* A descriptor that is given away is the row's no more. */
+int virtual_adopt(vigil_loop *loop, vigil_fd in, vigil_fd out, const vigil_conn_options *options,
+                  vigil_conn *conn);
+int virtual_listen_fd(vigil_loop *loop, vigil_fd fd, const vigil_listen_options *options,
+                      vigil_listener *out);
+
+int virtual_remote_open(vigil_loop *loop, vigil_remote **out);
+vigil_remote *virtual_remote_keep(vigil_remote *remote);
+void virtual_remote_drop(vigil_remote *remote);
+
 size_t virtual_conn_send(vigil_loop *loop, vigil_conn conn, const void *p, size_t n);
 int virtual_conn_send_all(vigil_loop *loop, vigil_conn conn, const void *p, size_t n);
 int virtual_conn_sendv(vigil_loop *loop, vigil_conn conn, const vigil_iov *iov, size_t count);

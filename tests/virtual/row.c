@@ -108,6 +108,57 @@ void virtual_loop_close(vigil_loop *loop)
     world_pass(WORLD_CALL_NS);
 }
 
+int virtual_adopt(vigil_loop *loop, vigil_fd in, vigil_fd out, const vigil_conn_options *options,
+                  vigil_conn *conn)
+{
+    int err = vigil_adopt(loop, in, out, options, conn);
+    if (err == 0 && in != VIGIL_FD_NONE)
+        world.fds[in].own = false;
+    if (err == 0 && out != VIGIL_FD_NONE)
+        world.fds[out].own = false;
+    return err;
+}
+
+int virtual_listen_fd(vigil_loop *loop, vigil_fd fd, const vigil_listen_options *options,
+                      vigil_listener *out)
+{
+    int err = vigil_listen_fd(loop, fd, options, out);
+    if (err == 0)
+        world.fds[fd].own = false;
+    return err;
+}
+
+static void put_remote(vigil_remote *was, vigil_remote *is)
+{
+    for (int i = 0; i < WORLD_LOOPS_MAX; i++) {
+        if (world.remotes[i] == was) {
+            world.remotes[i] = is;
+            return;
+        }
+    }
+}
+
+int virtual_remote_open(vigil_loop *loop, vigil_remote **out)
+{
+    int err = vigil_remote_open(loop, out);
+    if (err == 0)
+        put_remote(NULL, *out);
+    return err;
+}
+
+vigil_remote *virtual_remote_keep(vigil_remote *remote)
+{
+    put_remote(NULL, remote);
+    return vigil_remote_keep(remote);
+}
+
+void virtual_remote_drop(vigil_remote *remote)
+{
+    if (remote != NULL)
+        put_remote(remote, NULL);
+    vigil_remote_drop(remote);
+}
+
 int virtual_poller_open(vigil_poller **out, const char *backend)
 {
     int err = vigil_poller_open(out, backend);
@@ -245,6 +296,23 @@ void virtual_begin(virtual_leave_fn *leave)
     fail_prepare();
 }
 
+static void close_own(void)
+{
+    for (int fd = 0; fd < WORLD_FDS_MAX; fd++)
+        if (world.fds[fd].own && sim_fd_file(world.host, fd) != NULL)
+            (void)virtual_close(fd);
+}
+
+/* A row that did not close its loop, because the callback that does never came, has gone with all
+ * that its callbacks use: nothing can be said.  What it did not give to the library it kept. */
+static void row_ended(void)
+{
+    for (int i = 0; i < WORLD_LOOPS_MAX; i++)
+        world.lost = world.lost || world.loops[i] != NULL || world.pollers[i] != NULL;
+    if (!world.lost)
+        close_own();
+}
+
 /* One that leaves in a callback leaves the library in the midst of a turn: nothing can be said. */
 void virtual_leaving(bool skipped)
 {
@@ -259,13 +327,15 @@ void virtual_leaving(bool skipped)
     for (int i = 0; i < WORLD_LOOPS_MAX; i++)
         if (world.pollers[i] != NULL)
             virtual_poller_close(world.pollers[i]);
-    for (int fd = 0; fd < WORLD_FDS_MAX; fd++)
-        if (world.fds[fd].own && sim_fd_file(world.host, fd) != NULL)
-            (void)virtual_close(fd);
+    for (int i = 0; i < WORLD_LOOPS_MAX; i++)
+        virtual_remote_drop(world.remotes[i]);
+    close_own();
 }
 
 int virtual_end(void)
 {
+    if (fail_now() && !world.left)
+        row_ended();
     for (int i = 0; i < STD_FDS; i++)
         vigil_sim_close_fd(world.sim, world.table, i);
     if (!world.lost)

@@ -34,10 +34,11 @@ struct world {
     struct world_fd fds[WORLD_FDS_MAX];
     vigil_loop *loops[WORLD_LOOPS_MAX];
     vigil_poller *pollers[WORLD_LOOPS_MAX];
-    bool left;                            /* in its midst */
-    bool leaving;                         /* the row is being left: what it has open is closed */
-    bool lost;                            /* nothing can be said of what it left open */
-    vigil_loop *closing[WORLD_LOOPS_MAX]; /* closed while they turn */
+    vigil_remote *remotes[WORLD_LOOPS_MAX]; /* a place for each of the row's references */
+    bool left;                              /* in its midst */
+    bool leaving;                           /* the row is being left: what it has open is closed */
+    bool lost;                              /* nothing can be said of what it left open */
+    vigil_loop *closing[WORLD_LOOPS_MAX];   /* closed while they turn */
     int closing_count;
     int idle_turns;
     bool by_row;      /* a call of the row's own reads or writes */
@@ -60,6 +61,7 @@ void observe_loop_closed(vigil_loop *loop);
 /* fail.c: what is to fail in the world that begins; and what became of it. */
 void fail_prepare(void);
 void fail_note(void);
+bool fail_now(void);     /* something is made to fail */
 extern int world_stderr; /* where failures are told, when a row's own are not; -1: stderr */
 
 /* Notes that something is wrong with the row's world. */
