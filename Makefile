@@ -63,8 +63,7 @@ VIRTUAL   := $(patsubst tests/conform/%.c,$(B)/tests/virtual/%,$(filter-out \
              $(addprefix tests/conform/,uring%.c wait_calls.c poll_call.c select_call.c \
              signals_windows.c), $(wildcard tests/conform/*.c))) \
              $(patsubst tests/regress/%.c,$(B)/tests/virtual/regress/%,$(filter-out \
-             $(addprefix tests/regress/,uring%.c large_file.c pinned_without_memory.c \
-             turned_away_politely.c writable_above_the_mark.c),$(wildcard tests/regress/*.c)))
+             %/large_file.c,$(shell grep -LE 'vigil_sim|sim/|poller/' tests/regress/*.c)))
 
 # ---- building --------------------------------------------------------------------------------
 
@@ -272,7 +271,6 @@ test:  ## everything that fits into 8 minutes, with each step's time
 	@scripts/setup test
 	@$(STEPS) everything test-clang check test-unit test-conform test-regress test-fuzz \
 	    test-kqueue test-models test-fault test-orders test-sim-conform test-sim \
-	    test-kqueue test-fault test-orders test-sim-conform test-sim-fault test-sim \
 	    test-sim-asan test-tutorial test-examples test-tool test-package test-battery test-asan
 
 test-long:  ## what takes longer: mutants, the full battery, valgrind, TSan, MSan, other kernels

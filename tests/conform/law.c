@@ -228,7 +228,7 @@ CONFORM(blocked_reads_nothing_more_and_goes_on_at_out_low)
         REQUIRE(vigil_loop_turn(rig.loop, VIGIL_MS(2)) >= 0);
     }
     OK(sent < TOTAL, "the server took all %d bytes from a client that does not read", TOTAL);
-    vigil_conn_info info;
+    vigil_conn_info info = { 0 };
     EQ_INT(0, vigil_conn_info_get(rig.loop, rig.conn, &info));
     OK(info.queued <= 256 << 10, "queued %zu", info.queued);
     OK(info.held <= (64 << 10) + test_burst(backend), "held %zu", info.held);

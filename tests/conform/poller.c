@@ -264,7 +264,7 @@ CONFORM(all_situations_at_once)
         (void)add(poller, fds[i][0], ASK_ALL, i);
         ready += told(backend, &situations[i], ASK_ALL) != 0;
     }
-    vigil_event events[COUNT];
+    vigil_event events[COUNT] = { 0 };
     EQ_INT(ready, vigil_poller_wait(poller, events, COUNT, VIGIL_FOREVER));
     for (int i = 0; i < ready; i++)
         seen[events[i].tag] |= events[i].events;

@@ -3,9 +3,9 @@
  * fail.c -- a row of the conformance suite again and again, with one thing failing each time: the
  * first allocation, the second ..., the first call of each kind, once and from then on.
  *
- * VIGIL_FAIL_STEP=1 asks for all of them, 16 for every 16th: those with the number VIGIL_FAIL_OFFSET
- * of 16.  VIGIL_FAIL_ONLY='recv:ECONNRESET:once:3' does one.  What the row itself expects is of no
- * interest then; row.c and observe.c say what is wrong.
+ * VIGIL_FAIL_STEP=1 asks for all of them, 16 for every 16th: those with the number of 16 that
+ * VIGIL_FAIL_OFFSET says.  VIGIL_FAIL_ONLY='recv:ECONNRESET:once:3' does one.  What the row itself
+ * expects is of no interest then; row.c and observe.c say what is wrong.
  */
 #include <signal.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * observe.c -- what holds of every connection of a row, whatever the row is about and whatever
- * fails: its callbacks come in order, `close` once and last; what is written is a prefix of what was
- * sent, and ends cleanly only behind all of it; what `data` gets is what came.
+ * fails: its callbacks come in order, `close` once and last; what is written is a prefix of what
+ * was sent, and ends cleanly only behind all of it; what `data` gets is what came.
  */
 #include "virtual/observe.h"
 

@@ -70,18 +70,38 @@ bool world_wait(const struct sim_file *file, unsigned events, vigil_ns deadline)
 
 /* ---- loops ---- */
 
+/* A rig that is used again while its loop is open is another's, in the place of one that a function
+ * left behind: its loop has lost its memory's owner. */
+static void note_loop(vigil_loop *loop, const vigil_allocator *allocator)
+{
+    int place = -1;
+    for (int i = 0; i < WORLD_LOOPS_MAX; i++) {
+        if (world.loops[i] == NULL)
+            place = place < 0 ? i : place;
+        else if (fail_now() && allocator != NULL && world.allocators[i] == allocator)
+            world.lost = true;
+    }
+    if (place < 0)
+        return;
+    world.loops[place] = loop;
+    world.allocators[place] = allocator;
+}
+
+/* Whether the rig of the i-th still stands where it was. */
+static bool has_rig(int i)
+{
+    const vigil_allocator *allocator = world.allocators[i];
+    return allocator == NULL || allocator->ctx == allocator;
+}
+
 int virtual_loop_open(vigil_loop **out, const vigil_loop_options *options)
 {
     int err = vigil_loop_open(out, options);
     const vigil_host *host = options != NULL ? options->host : NULL;
     world.other_input = world.other_input || (host != NULL && (host->recv != world.table->recv ||
                                                                host->read != world.table->read));
-    for (int i = 0; i < WORLD_LOOPS_MAX && err == 0; i++) {
-        if (world.loops[i] == NULL) {
-            world.loops[i] = *out;
-            break;
-        }
-    }
+    if (err == 0)
+        note_loop(*out, options != NULL ? options->allocator : NULL);
     return err;
 }
 
@@ -143,6 +163,8 @@ int virtual_remote_open(vigil_loop *loop, vigil_remote **out)
     int err = vigil_remote_open(loop, out);
     if (err == 0)
         put_remote(NULL, *out);
+    else if (fail_now())
+        virtual_skip("a row goes on with the remote that it did not get");
     return err;
 }
 
@@ -317,6 +339,8 @@ static void row_ended(void)
 void virtual_leaving(bool skipped)
 {
     world.left = true;
+    for (int i = 0; i < WORLD_LOOPS_MAX; i++)
+        world.lost = world.lost || (world.loops[i] != NULL && !has_rig(i));
     world.lost = world.lost || skipped || world.turning > 0 || world.leaving;
     if (world.lost)
         return;

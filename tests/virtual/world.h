@@ -33,6 +33,7 @@ struct world {
     int failures;
     struct world_fd fds[WORLD_FDS_MAX];
     vigil_loop *loops[WORLD_LOOPS_MAX];
+    const vigil_allocator *allocators[WORLD_LOOPS_MAX]; /* of these, in the rigs */
     vigil_poller *pollers[WORLD_LOOPS_MAX];
     vigil_remote *remotes[WORLD_LOOPS_MAX]; /* a place for each of the row's references */
     bool left;                              /* in its midst */
