@@ -16,12 +16,12 @@ static int collect(struct sim_backend *backend, struct vigil__record *records, i
 
 static int backend_open(void **self, const struct vigil__backend_config *config, bool completes)
 {
-    struct sim_host *host = sim_host_of(config->host);
-    int err = sim_call(host, VIGIL_SIM_CALL_OPEN);
+    struct sim_host *host = vigil__sim_host_of(config->host);
+    int err = vigil__sim_call(host, VIGIL_SIM_CALL_OPEN);
     if (err == 0 && host->dead)
         err = VIGIL_ENOTSUP;
     if (err == 0)
-        err = sim_short_of_fds(host);
+        err = vigil__sim_short_of_fds(host);
     if (err < 0)
         return err;
     struct sim_backend *backend = vigil__alloc(config->allocator, sizeof(*backend));
@@ -35,12 +35,12 @@ static int backend_open(void **self, const struct vigil__backend_config *config,
     if (config->pool != NULL)
         backend->turner.loop = VIGIL_OWNER(config->pool, struct vigil_loop, pool);
     vigil__list_init(&backend->ops);
-    err = completes && config->pool != NULL ? sim_ops_open(backend) : 0;
+    err = completes && config->pool != NULL ? vigil__sim_ops_open(backend) : 0;
     if (err < 0) {
         vigil__free(config->allocator, backend, sizeof(*backend));
         return err;
     }
-    sim_turner_add(&backend->turner);
+    vigil__sim_turner_add(&backend->turner);
     *self = backend;
     return 0;
 }
@@ -67,8 +67,8 @@ static int complete_open(void **self, const struct vigil__backend_config *config
 static void backend_close(void *self)
 {
     struct sim_backend *backend = self;
-    sim_turner_remove(&backend->turner);
-    sim_ops_close(backend);
+    vigil__sim_turner_remove(&backend->turner);
+    vigil__sim_ops_close(backend);
     vigil__free(backend->allocator, backend->entries, backend->room * sizeof(*backend->entries));
     vigil__free(backend->allocator, backend, sizeof(*backend));
 }
@@ -96,14 +96,14 @@ static bool entry_room(struct sim_backend *backend, uint32_t fd)
 static int why_not_set(struct sim_backend *backend, vigil_fd fd, uint32_t was)
 {
     struct sim_host *host = backend->host;
-    int err = sim_call(host, VIGIL_SIM_CALL_SET);
+    int err = vigil__sim_call(host, VIGIL_SIM_CALL_SET);
     if (err < 0)
         return err;
-    if (sim_fd_file(host, fd) == NULL)
+    if (vigil__sim_fd_file(host, fd) == NULL)
         return VIGIL_EBADF;
     if (was == 0 && (uint32_t)fd < backend->room && backend->entries[fd].want != 0)
         return VIGIL_EEXIST;
-    if (was == 0 && sim_short_of_buffers(host) != 0)
+    if (was == 0 && vigil__sim_short_of_buffers(host) != 0)
         return VIGIL_ENOMEM;
     return entry_room(backend, (uint32_t)fd) ? 0 : VIGIL_ENOMEM;
 }
@@ -129,12 +129,12 @@ static unsigned entry_events(const struct sim_backend *backend, uint32_t fd)
     const struct sim_entry *entry = &backend->entries[fd];
     if (entry->want == 0 || entry->fired)
         return 0;
-    const struct sim_file *file = sim_fd_file(backend->host, (vigil_fd)fd);
+    const struct sim_file *file = vigil__sim_fd_file(backend->host, (vigil_fd)fd);
     if (file == NULL)
         return VIGIL_NVAL | VIGIL_ERR; /* closed behind our back */
     if ((entry->want & VIGIL_EDGE) != 0 && entry->told == file->activity)
         return 0;
-    return sim_ready(file) & (entry->want | VIGIL_ERR | VIGIL_HUP);
+    return vigil__sim_ready(file) & (entry->want | VIGIL_ERR | VIGIL_HUP);
 }
 
 /* ---- waiting ---- */
@@ -147,7 +147,7 @@ static bool backend_answers(const struct sim_turner *turner)
     for (uint32_t fd = 0; fd < backend->room; fd++)
         if (entry_events(backend, fd) != 0)
             return true;
-    return sim_ops_ready(backend);
+    return vigil__sim_ops_ready(backend);
 }
 
 /* The deadline, or a little later. */
@@ -156,7 +156,7 @@ static vigil_ns wakes_up_at(struct sim_backend *backend, vigil_ns timeout_ns)
     vigil_sim *sim = backend->host->sim;
     vigil_ns deadline = vigil__time_add(timeout_ns, sim->now);
     if (timeout_ns == VIGIL_NOWAIT || timeout_ns == VIGIL_FOREVER ||
-        !sim_fault(sim, backend->host, VIGIL_SIM_LATE_TIMER))
+        !vigil__sim_fault(sim, backend->host, VIGIL_SIM_LATE_TIMER))
         return deadline;
     return deadline + VIGIL_US(1 + vigil_sim_choose(sim, "late by us", OVERSLEEP_MAX_US));
 }
@@ -165,13 +165,13 @@ static int backend_wait(void *self, struct vigil__record *records, int cap, vigi
 {
     struct sim_backend *backend = self;
     vigil_sim *sim = backend->host->sim;
-    int err = sim_call(backend->host, VIGIL_SIM_CALL_WAIT);
+    int err = vigil__sim_call(backend->host, VIGIL_SIM_CALL_WAIT);
     if (err < 0)
         return err;
-    if (sim_turner_dead(&backend->turner))
+    if (vigil__sim_turner_dead(&backend->turner))
         return collect(backend, records, cap); /* operations end; nothing else happens */
     vigil_ns deadline = wakes_up_at(backend, timeout_ns);
-    if (sim_fault(sim, backend->host, VIGIL_SIM_EINTR))
+    if (vigil__sim_fault(sim, backend->host, VIGIL_SIM_EINTR))
         return 0;
     for (;;) {
         int n = collect(backend, records, cap);
@@ -179,7 +179,7 @@ static int backend_wait(void *self, struct vigil__record *records, int cap, vigi
             return n;
         if (sim->failed_oracle != NULL)
             return VIGIL_ECANCELED;
-        if (!sim_step(sim, &backend->turner, deadline))
+        if (!vigil__sim_step(sim, &backend->turner, deadline))
             return VIGIL_ETIMEDOUT; /* nothing will ever happen */
     }
 }
@@ -197,9 +197,9 @@ static bool tell_ready(struct sim_backend *backend, uint32_t fd, struct vigil__r
 {
     struct sim_entry *entry = &backend->entries[fd];
     unsigned events = entry_events(backend, fd);
-    if (events == 0 || sim_fault(backend->host->sim, backend->host, VIGIL_SIM_LATE))
+    if (events == 0 || vigil__sim_fault(backend->host->sim, backend->host, VIGIL_SIM_LATE))
         return false;
-    const struct sim_file *file = sim_fd_file(backend->host, (vigil_fd)fd);
+    const struct sim_file *file = vigil__sim_fd_file(backend->host, (vigil_fd)fd);
     entry->told = file != NULL ? file->activity : 0;
     entry->fired = (entry->want & VIGIL_ONESHOT) != 0;
     *record = (struct vigil__record){ .key = entry->key, .res = (int32_t)events };
@@ -215,7 +215,7 @@ static int collect_ready(struct sim_backend *backend, struct vigil__record *reco
         if (tell_ready(backend, fd, &records[n])) {
             n++;
             bool once = (backend->entries[fd].want & VIGIL_ONESHOT) != 0;
-            if (n < cap && !once && sim_fault(sim, backend->host, VIGIL_SIM_DUPLICATE)) {
+            if (n < cap && !once && vigil__sim_fault(sim, backend->host, VIGIL_SIM_DUPLICATE)) {
                 records[n] = records[n - 1];
                 n++;
             }
@@ -230,7 +230,7 @@ static int collect_ready(struct sim_backend *backend, struct vigil__record *reco
 static int collect_spurious(struct sim_backend *backend, struct vigil__record *record)
 {
     vigil_sim *sim = backend->host->sim;
-    if (backend->room == 0 || !sim_fault(sim, backend->host, VIGIL_SIM_SPURIOUS))
+    if (backend->room == 0 || !vigil__sim_fault(sim, backend->host, VIGIL_SIM_SPURIOUS))
         return 0;
     const struct sim_entry *entry =
         &backend->entries[vigil_sim_choose(sim, "which descriptor", backend->room)];
@@ -252,7 +252,7 @@ static bool is_of_one(const struct vigil__record *a, const struct vigil__record 
 static void reorder(struct sim_backend *backend, struct vigil__record *records, int n)
 {
     vigil_sim *sim = backend->host->sim;
-    if (n < 2 || !sim_fault(sim, backend->host, VIGIL_SIM_REORDER))
+    if (n < 2 || !vigil__sim_fault(sim, backend->host, VIGIL_SIM_REORDER))
         return;
     for (int i = 0; i + 1 < n; i++) {
         if (is_of_one(&records[i], &records[i + 1]) || vigil_sim_choose(sim, "swap", 2) == 0)
@@ -279,17 +279,17 @@ static int collect(struct sim_backend *backend, struct vigil__record *records, i
     int n = first ? collect_wake(backend, records) : 0;
     backend->woke = n > 0;
     n += collect_ready(backend, records + n, cap - n);
-    n += sim_ops_records(backend, records + n, cap - n);
+    n += vigil__sim_ops_records(backend, records + n, cap - n);
     if (!first && n < cap)
         n += collect_wake(backend, &records[n]);
     if (n < cap)
         n += collect_spurious(backend, &records[n]);
     reorder(backend, records, n);
-    sim_note(backend->host->sim, (uint64_t)n);
+    vigil__sim_note(backend->host->sim, (uint64_t)n);
     return n;
 }
 
-const struct vigil__backend sim_backend_ready = {
+const struct vigil__backend vigil__sim_backend_ready = {
     .name = "sim-ready",
     .open = ready_open,
     .close = backend_close,
@@ -299,7 +299,7 @@ const struct vigil__backend sim_backend_ready = {
     .wake = backend_wake,
 };
 
-const struct vigil__backend sim_backend_complete = {
+const struct vigil__backend vigil__sim_backend_complete = {
     .name = "sim-complete",
     .open = complete_open,
     .close = backend_close,
@@ -307,9 +307,9 @@ const struct vigil__backend sim_backend_complete = {
     .set = backend_set,
     .wait = backend_wait,
     .wake = backend_wake,
-    .flush = sim_ops_flush,
-    .submit = sim_ops_submit,
-    .cancel = sim_ops_cancel,
-    .close_fd = sim_ops_close_fd,
-    .give = sim_ops_give,
+    .flush = vigil__sim_ops_flush,
+    .submit = vigil__sim_ops_submit,
+    .cancel = vigil__sim_ops_cancel,
+    .close_fd = vigil__sim_ops_close_fd,
+    .give = vigil__sim_ops_give,
 };

@@ -7,11 +7,11 @@
 
 /* Which of the two is taken unasked: the first.  io_uring is taken before the others, too. */
 static const struct vigil__backend *const backends[][3] = {
-    { &sim_backend_ready, &sim_backend_complete, NULL },
-    { &sim_backend_complete, &sim_backend_ready, NULL },
+    { &vigil__sim_backend_ready, &vigil__sim_backend_complete, NULL },
+    { &vigil__sim_backend_complete, &vigil__sim_backend_ready, NULL },
 };
 
-const struct vigil__backend *const *sim_backends(struct sim_host *host)
+const struct vigil__backend *const *vigil__sim_backends(struct sim_host *host)
 {
     return backends[vigil_sim_choose(host->sim, "backend", VIGIL_COUNT(backends))];
 }

@@ -10,7 +10,7 @@
 static const uint64_t hash_start = 0xcbf29ce484222325u; /* FNV-1a */
 static const uint64_t hash_prime = 0x100000001b3u;
 
-int sim_choices_init(vigil_sim *sim)
+int vigil__sim_choices_init(vigil_sim *sim)
 {
     sim->random = sim->options.seed;
     sim->hash = hash_start;
@@ -20,13 +20,13 @@ int sim_choices_init(vigil_sim *sim)
     return sim->choices != NULL && sim->values != NULL ? 0 : VIGIL_ENOMEM;
 }
 
-void sim_choices_clear(vigil_sim *sim)
+void vigil__sim_choices_clear(vigil_sim *sim)
 {
     vigil__free(&sim->memory, sim->choices, sim->choice_room * sizeof(*sim->choices));
     vigil__free(&sim->memory, sim->values, sim->choice_room * sizeof(*sim->values));
 }
 
-void sim_note(vigil_sim *sim, uint64_t what)
+void vigil__sim_note(vigil_sim *sim, uint64_t what)
 {
     sim->hash = (sim->hash ^ what) * hash_prime;
 }
@@ -76,7 +76,7 @@ uint32_t vigil_sim_choose(vigil_sim *sim, const char *label, uint32_t n)
     uint32_t value = decide(sim, n);
     sim->choices[sim->choice_count] = (struct sim_choice){ value, label };
     sim->values[sim->choice_count++] = value;
-    sim_note(sim, value);
+    vigil__sim_note(sim, value);
     return value;
 }
 

@@ -15,7 +15,7 @@ static const struct {
     uint32_t size, count;
 } measures[] = { { 16384, 4 }, { 4096, 8 }, { 256, 2 } };
 
-int sim_ops_open(struct sim_backend *backend)
+int vigil__sim_ops_open(struct sim_backend *backend)
 {
     vigil_sim *sim = backend->host->sim;
     uint32_t measure = vigil_sim_choose(sim, "buffers", VIGIL_COUNT(measures));
@@ -24,7 +24,7 @@ int sim_ops_open(struct sim_backend *backend)
     for (size_t i = 0; i < vigil__min(measures[measure].count, vigil__max(most, 1)); i++) {
         struct vigil__buf *buf = vigil__alloc(backend->allocator, sizeof(*buf) + backend->buf_size);
         if (buf == NULL) {
-            sim_ops_close(backend);
+            vigil__sim_ops_close(backend);
             return VIGIL_ENOMEM;
         }
         *buf = (struct vigil__buf){ .size_class = VIGIL__BUF_LENT,
@@ -37,34 +37,35 @@ int sim_ops_open(struct sim_backend *backend)
     return 0;
 }
 
-void sim_ops_close(struct sim_backend *backend)
+void vigil__sim_ops_close(struct sim_backend *backend)
 {
     vigil_sim *sim = backend->host->sim;
-    sim_oracle_count(sim, "operations end");
+    vigil__sim_oracle_count(sim, "operations end");
     const struct sim_planned *wait = &backend->host->planned[VIGIL_SIM_CALL_WAIT];
     bool never_told = wait->sticky && wait->n == 1; /* a wait that fails for ever tells of no end */
     if (!vigil__list_empty(&backend->ops) && !never_told)
-        sim_fail(sim, "operations end", "a backend is closed while an operation is under way");
+        vigil__sim_fail(sim, "operations end",
+                        "a backend is closed while an operation is under way");
     while (!vigil__list_empty(&backend->ops)) {
         struct sim_op *slot = VIGIL_OWNER(backend->ops.next, struct sim_op, link);
         vigil__list_remove(&slot->link);
         vigil__free(backend->allocator, slot, sizeof(*slot));
     }
-    sim_oracle_count(sim, "buffers come back");
+    vigil__sim_oracle_count(sim, "buffers come back");
     for (uint32_t i = 0; i < backend->buf_count; i++) {
         struct vigil__buf *buf = backend->bufs[i];
         if (buf->refs != 0)
-            sim_fail(sim, "buffers come back", "a lent buffer has %u references at the end",
-                     buf->refs);
+            vigil__sim_fail(sim, "buffers come back", "a lent buffer has %u references at the end",
+                            buf->refs);
         vigil__free(backend->allocator, buf, sizeof(*buf) + buf->cap);
     }
     backend->buf_count = 0;
 }
 
-int sim_ops_submit(void *self, struct vigil__op *op)
+int vigil__sim_ops_submit(void *self, struct vigil__op *op)
 {
     struct sim_backend *backend = self;
-    int err = sim_call(backend->host, VIGIL_SIM_CALL_SUBMIT);
+    int err = vigil__sim_call(backend->host, VIGIL_SIM_CALL_SUBMIT);
     if (err < 0)
         return err;
     struct sim_op *slot = vigil__alloc(backend->allocator, sizeof(*slot));
@@ -75,7 +76,7 @@ int sim_ops_submit(void *self, struct vigil__op *op)
     return 0;
 }
 
-void sim_ops_cancel(void *self, struct vigil__op *op)
+void vigil__sim_ops_cancel(void *self, struct vigil__op *op)
 {
     struct sim_backend *backend = self;
     for (struct vigil__link *at = backend->ops.next; at != &backend->ops; at = at->next) {
@@ -85,15 +86,15 @@ void sim_ops_cancel(void *self, struct vigil__op *op)
     }
 }
 
-int sim_ops_close_fd(void *self, vigil_fd fd)
+int vigil__sim_ops_close_fd(void *self, vigil_fd fd)
 {
     struct sim_backend *backend = self;
-    (void)sim_fd_close(backend->host, fd); /* a socket of a dead host has gone already */
+    (void)vigil__sim_fd_close(backend->host, fd); /* a socket of a dead host has gone already */
     return 0;
 }
 
 /* Nobody refers to it any more: free is what has no reference. */
-void sim_ops_give(void *self, struct vigil__buf *buf)
+void vigil__sim_ops_give(void *self, struct vigil__buf *buf)
 {
     (void)self;
     VIGIL_ASSERT(buf->refs == 0);
@@ -106,7 +107,7 @@ static int perform(struct sim_backend *backend, const struct vigil__op *op,
 
 static struct vigil__buf *buf_free(struct sim_backend *backend)
 {
-    if (sim_fault(backend->host->sim, backend->host, VIGIL_SIM_NO_BUFFERS))
+    if (vigil__sim_fault(backend->host->sim, backend->host, VIGIL_SIM_NO_BUFFERS))
         return NULL;
     for (uint32_t i = 0; i < backend->buf_count; i++)
         if (backend->bufs[i]->refs == 0)
@@ -117,14 +118,14 @@ static struct vigil__buf *buf_free(struct sim_backend *backend)
 static int perform_receive(struct sim_backend *backend, struct sim_file *file,
                            const struct vigil__op *op, struct vigil__record *record)
 {
-    if (file->readable && (sim_ready(file) & VIGIL_IN) == 0)
+    if (file->readable && (vigil__sim_ready(file) & VIGIL_IN) == 0)
         return VIGIL__EAGAIN;
     struct vigil__buf *buf = buf_free(backend);
     if (buf == NULL)
         return VIGIL_ENOBUFS;
     bool multi = (op->flags & VIGIL__OP_MULTI) != 0;
     size_t len = multi ? buf->cap : vigil__min(op->u.len, buf->cap);
-    int res = sim_read(file, buf->data, len);
+    int res = vigil__sim_read(file, buf->data, len);
     if (res > 0) {
         vigil__buf_lend(backend->pool, buf);
         record->buf = buf;
@@ -141,7 +142,7 @@ static void count_sent(struct sim_backend *backend, const struct sim_op *slot, i
 
 /* What was submitted goes to the system.  Of that a send happens at once, and is told before what
  * happens later: they stand first. */
-void sim_ops_flush(void *self)
+void vigil__sim_ops_flush(void *self)
 {
     struct sim_backend *backend = self;
     struct vigil__link *next, *first = backend->ops.next;
@@ -170,23 +171,23 @@ static int perform(struct sim_backend *backend, const struct vigil__op *op,
                    struct vigil__record *record)
 {
     struct sim_host *host = backend->host;
-    struct sim_file *file = sim_fd_file(host, op->fd);
+    struct sim_file *file = vigil__sim_fd_file(host, op->fd);
     if (file == NULL)
         return VIGIL_EBADF;
     int err;
     vigil_fd fd;
     switch (op->kind) {
     case VIGIL__OP_ACCEPT:
-        err = sim_call(host, VIGIL_SIM_CALL_ACCEPT);
-        err = err < 0 ? err : sim_accept(file, &fd);
+        err = vigil__sim_call(host, VIGIL_SIM_CALL_ACCEPT);
+        err = err < 0 ? err : vigil__sim_accept(file, &fd);
         return err < 0 ? err : (int)fd;
     case VIGIL__OP_RECV:
-        err = sim_call(host, VIGIL_SIM_CALL_RECV);
+        err = vigil__sim_call(host, VIGIL_SIM_CALL_RECV);
         return err < 0 ? err : perform_receive(backend, file, op, record);
     default:
         VIGIL_ASSERT(op->kind == VIGIL__OP_SEND);
-        err = sim_call(host, VIGIL_SIM_CALL_SEND);
-        return err < 0 ? err : sim_writev(file, op->u.io.iov, op->u.io.count);
+        err = vigil__sim_call(host, VIGIL_SIM_CALL_SEND);
+        return err < 0 ? err : vigil__sim_writev(file, op->u.io.iov, op->u.io.count);
     }
 }
 
@@ -195,7 +196,7 @@ static bool goes_on(struct sim_backend *backend, const struct vigil__op *op, int
 {
     bool good = op->kind == VIGIL__OP_ACCEPT ? res >= 0 : res > 0;
     return good && (op->flags & VIGIL__OP_MULTI) != 0 &&
-           !sim_fault(backend->host->sim, backend->host, VIGIL_SIM_MULTI_ENDS);
+           !vigil__sim_fault(backend->host->sim, backend->host, VIGIL_SIM_MULTI_ENDS);
 }
 
 static void slot_free(struct sim_backend *backend, struct sim_op *slot)
@@ -209,7 +210,7 @@ static void end_cancelled(struct sim_backend *backend, struct sim_op *slot,
                           struct vigil__record *record)
 {
     *record = (struct vigil__record){ .key = slot->op->key, .res = VIGIL_ECANCELED };
-    if (sim_fault(backend->host->sim, backend->host, VIGIL_SIM_CANCEL_LOST)) {
+    if (vigil__sim_fault(backend->host->sim, backend->host, VIGIL_SIM_CANCEL_LOST)) {
         int res = perform(backend, slot->op, record);
         record->res = res == VIGIL__EAGAIN ? VIGIL_ECANCELED : res;
     }
@@ -246,7 +247,7 @@ static int slot_records(struct sim_backend *backend, struct sim_op *slot,
     }
 }
 
-int sim_ops_records(struct sim_backend *backend, struct vigil__record *records, int cap)
+int vigil__sim_ops_records(struct sim_backend *backend, struct vigil__record *records, int cap)
 {
     vigil_sim *sim = backend->host->sim;
     int n = 0;
@@ -254,19 +255,19 @@ int sim_ops_records(struct sim_backend *backend, struct vigil__record *records, 
     for (struct vigil__link *at = backend->ops.next; at != &backend->ops && n < cap; at = next) {
         next = at->next;
         n += slot_records(backend, VIGIL_OWNER(at, struct sim_op, link), records + n, cap - n);
-        if (n > 0 && sim_fault(sim, backend->host, VIGIL_SIM_OVERFLOW))
+        if (n > 0 && vigil__sim_fault(sim, backend->host, VIGIL_SIM_OVERFLOW))
             break; /* the others come with later waits */
     }
     return n;
 }
 
-bool sim_ops_ready(const struct sim_backend *backend)
+bool vigil__sim_ops_ready(const struct sim_backend *backend)
 {
     for (struct vigil__link *at = backend->ops.next; at != &backend->ops; at = at->next) {
         const struct sim_op *slot = VIGIL_OWNER(at, struct sim_op, link);
-        const struct sim_file *file = sim_fd_file(backend->host, slot->op->fd);
+        const struct sim_file *file = vigil__sim_fd_file(backend->host, slot->op->fd);
         bool ends = slot->cancelled || file == NULL || slot->op->kind == VIGIL__OP_SEND;
-        if (ends || (sim_ready(file) & ~(unsigned)VIGIL_OUT) != 0)
+        if (ends || (vigil__sim_ready(file) & ~(unsigned)VIGIL_OUT) != 0)
             return true;
     }
     return false;

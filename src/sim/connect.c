@@ -54,7 +54,7 @@ static bool same_path(const vigil_addr *a, const vigil_addr *b)
 static bool has_name(const struct sim_file *listener)
 {
     const vigil_addr *at = &listener->local;
-    const struct sim_name *name = sim_name_find(listener->host, at->path, at->path_len);
+    const struct sim_name *name = vigil__sim_name_find(listener->host, at->path, at->path_len);
     return at->path[0] == '\0' || (name != NULL && name->identity == listener->name);
 }
 
@@ -116,7 +116,7 @@ static uint16_t free_port(struct sim_host *host)
 
 /* ---- names ---- */
 
-struct sim_name *sim_name_find(struct sim_host *host, const char *path, size_t len)
+struct sim_name *vigil__sim_name_find(struct sim_host *host, const char *path, size_t len)
 {
     for (struct vigil__link *at = host->names.next; at != &host->names; at = at->next) {
         struct sim_name *name = VIGIL_OWNER(at, struct sim_name, link);
@@ -132,7 +132,7 @@ static int name_make(struct sim_file *file, const vigil_addr *addr)
     vigil_sim *sim = host->sim;
     if (addr->path_len == 0 || addr->path[0] == '\0')
         return 0; /* abstract: it leaves no name behind */
-    if (sim_name_find(host, addr->path, addr->path_len) != NULL)
+    if (vigil__sim_name_find(host, addr->path, addr->path_len) != NULL)
         return VIGIL_EADDRINUSE;
     struct sim_name *name = vigil__alloc(&sim->memory, sizeof(*name));
     if (name == NULL)
@@ -148,7 +148,7 @@ static int name_make(struct sim_file *file, const vigil_addr *addr)
 
 /* ---- listening ---- */
 
-int sim_bind(struct sim_file *file, const vigil_addr *addr)
+int vigil__sim_bind(struct sim_file *file, const vigil_addr *addr)
 {
     if (file->local.family != VIGIL_FAMILY_NONE || file->kind != SIM_SOCKET)
         return VIGIL_EINVAL;
@@ -168,12 +168,12 @@ int sim_bind(struct sim_file *file, const vigil_addr *addr)
     return 0;
 }
 
-int sim_listen(struct sim_file *file, int backlog)
+int vigil__sim_listen(struct sim_file *file, int backlog)
 {
     if (file->state != SIM_NEW)
         return VIGIL_EINVAL;
     if (file->local.family == VIGIL_FAMILY_NONE) { /* a port of its own, as Linux gives it */
-        int err = sim_bind(file, &(vigil_addr){ .family = VIGIL_FAMILY_INET });
+        int err = vigil__sim_bind(file, &(vigil_addr){ .family = VIGIL_FAMILY_INET });
         if (err < 0)
             return err;
     }
@@ -191,42 +191,42 @@ static struct sim_file *newcomer_take(struct sim_file *listener)
     return file;
 }
 
-void sim_listener_close(struct sim_file *listener)
+void vigil__sim_listener_close(struct sim_file *listener)
 {
     while (!vigil__list_empty(&listener->waiting)) {
         struct sim_file *file = newcomer_take(listener);
         file->reset_on_close = true;
-        sim_file_close(file);
+        vigil__sim_file_close(file);
     }
 }
 
-int sim_accept(struct sim_file *listener, vigil_fd *out)
+int vigil__sim_accept(struct sim_file *listener, vigil_fd *out)
 {
     struct sim_host *host = listener->host;
     if (listener->kind != SIM_LISTENER)
         return VIGIL_EINVAL;
     if (vigil__list_empty(&listener->waiting))
         return VIGIL__EAGAIN;
-    int err = sim_short_of_fds(host);
+    int err = vigil__sim_short_of_fds(host);
     if (err == 0)
-        err = sim_short_of_buffers(host);
+        err = vigil__sim_short_of_buffers(host);
     if (err == 0 && host->fd_count >= host->fd_limit)
         err = VIGIL_EMFILE;
     if (err != 0)
         return err; /* the newcomer stays where it is */
     struct sim_file *file = newcomer_take(listener);
-    sim_moved(host->sim);
-    if (sim_fault(host->sim, NULL, VIGIL_SIM_ABORTED)) {
+    vigil__sim_moved(host->sim);
+    if (vigil__sim_fault(host->sim, NULL, VIGIL_SIM_ABORTED)) {
         file->reset_on_close = true;
-        sim_hurt_file(file);
+        vigil__sim_hurt_file(file);
         if (file->peer != NULL)
             file->peer->hurt = true;
-        sim_file_close(file);
+        vigil__sim_file_close(file);
         return VIGIL_ECONNRESET;
     }
-    err = sim_fd_new(host, file, out);
+    err = vigil__sim_fd_new(host, file, out);
     if (err != 0)
-        sim_file_close(file);
+        vigil__sim_file_close(file);
     return err;
 }
 
@@ -235,7 +235,7 @@ int sim_accept(struct sim_file *listener, vigil_fd *out)
 /* A connection of two files, of which the new one waits at the listener.  False: no memory. */
 static bool newcomer_make(struct sim_file *listener, struct sim_file *client)
 {
-    struct sim_file *file = sim_file_new(listener->host, SIM_SOCKET);
+    struct sim_file *file = vigil__sim_file_new(listener->host, SIM_SOCKET);
     if (file == NULL)
         return false;
     file->open = true;
@@ -245,7 +245,7 @@ static bool newcomer_make(struct sim_file *listener, struct sim_file *client)
         file->remote.family = VIGIL_FAMILY_UNIX;
     file->hurt = client->hurt;
     enum sim_state state = client->state;
-    sim_join(client, file);
+    vigil__sim_join(client, file);
     client->state = state;
     file->listener = listener;
     vigil__list_append(&listener->waiting, &file->waiting_link);
@@ -253,8 +253,8 @@ static bool newcomer_make(struct sim_file *listener, struct sim_file *client)
     listener->activity++;
     listener->inputs++;
     listener->sim->connections++;
-    sim_moved(listener->sim);
-    sim_story_file(file, "waits to be accepted");
+    vigil__sim_moved(listener->sim);
+    vigil__sim_story_file(file, "waits to be accepted");
     return true;
 }
 
@@ -262,8 +262,8 @@ static int connect_unix(struct sim_file *file, const vigil_addr *to)
 {
     struct sim_file *listener = listener_find(file->host, &file->local, to);
     if (listener == NULL)
-        return sim_name_find(file->host, to->path, to->path_len) != NULL ? VIGIL_ECONNREFUSED
-                                                                         : VIGIL_ENOENT;
+        return vigil__sim_name_find(file->host, to->path, to->path_len) != NULL ? VIGIL_ECONNREFUSED
+                                                                                : VIGIL_ENOENT;
     if (listener->waiting_count >= listener->backlog)
         return VIGIL_EBUSY;
     file->remote = *to;
@@ -279,26 +279,26 @@ static struct sim_host *host_to(const struct sim_file *file)
 {
     const vigil_addr *to = &file->remote;
     bool own = is_any(to) || is_loopback(to);
-    return own ? file->host : sim_host_find(file->sim, to);
+    return own ? file->host : vigil__sim_host_find(file->sim, to);
 }
 
 static vigil_ns one_way(struct sim_file *file, const struct sim_host *to)
 {
-    return sim_link_find(file->sim, file->host, to)->is.latency_ns;
+    return vigil__sim_link_find(file->sim, file->host, to)->is.latency_ns;
 }
 
 static int await(struct sim_file *file, void (*fn)(struct sim_event *event), vigil_ns delay)
 {
     file->event.fn = fn;
-    return sim_event_at(file->sim, &file->event, file->sim->now + delay) ? 0 : VIGIL_ENOBUFS;
+    return vigil__sim_event_at(file->sim, &file->event, file->sim->now + delay) ? 0 : VIGIL_ENOBUFS;
 }
 
 static vigil_ns connect_faults(struct sim_file *file)
 {
     vigil_sim *sim = file->sim;
-    if (!sim_fault(sim, NULL, VIGIL_SIM_DELAYED))
+    if (!vigil__sim_fault(sim, NULL, VIGIL_SIM_DELAYED))
         return 0;
-    sim_hurt_file(file);
+    vigil__sim_hurt_file(file);
     return VIGIL_MS(1 + vigil_sim_choose(sim, "connect ms", DELAY_MAX_MS));
 }
 
@@ -310,19 +310,19 @@ static int connect_begin(struct sim_file *file)
     if (to == NULL)
         return await(file, nobody_there, unreachable_after);
     vigil_ns way = one_way(file, to);
-    if (sim_fault(sim, NULL, VIGIL_SIM_REFUSED)) {
-        sim_hurt_file(file);
+    if (vigil__sim_fault(sim, NULL, VIGIL_SIM_REFUSED)) {
+        vigil__sim_hurt_file(file);
         return await(file, syn_refused, 2 * way);
     }
-    if (sim_fault(sim, NULL, VIGIL_SIM_BLACK_HOLE)) {
-        sim_hurt_file(file);
+    if (vigil__sim_fault(sim, NULL, VIGIL_SIM_BLACK_HOLE)) {
+        vigil__sim_hurt_file(file);
         file->syn_tries = SYN_TRIES_MAX;
         return await(file, nobody_there, VIGIL_S(127));
     }
     return await(file, syn_arrives, way + connect_faults(file));
 }
 
-int sim_connect(struct sim_file *file, const vigil_addr *to)
+int vigil__sim_connect(struct sim_file *file, const vigil_addr *to)
 {
     if (file->state != SIM_NEW || file->kind != SIM_SOCKET)
         return VIGIL_EINVAL;
@@ -338,7 +338,7 @@ int sim_connect(struct sim_file *file, const vigil_addr *to)
         file->local = is_loopback(&file->remote) ? file->remote : file->host->address;
         file->local.port = free_port(file->host);
     }
-    sim_story_file(file, "connects");
+    vigil__sim_story_file(file, "connects");
     int err = connect_begin(file);
     return err < 0 ? err : VIGIL__EAGAIN;
 }
@@ -348,7 +348,7 @@ static void syn_again(struct sim_file *file)
 {
     if (file->syn_tries == SYN_TRIES_MAX ||
         await(file, syn_arrives, VIGIL_S((vigil_ns)1 << file->syn_tries)) < 0)
-        sim_break(file, VIGIL_ETIMEDOUT);
+        vigil__sim_break(file, VIGIL_ETIMEDOUT);
     file->syn_tries++;
 }
 
@@ -356,7 +356,7 @@ static void syn_arrives(struct sim_event *event)
 {
     struct sim_file *file = of_event(event);
     struct sim_host *to = host_to(file);
-    if (to->dead || sim_link_find(file->sim, file->host, to)->cut) {
+    if (to->dead || vigil__sim_link_find(file->sim, file->host, to)->cut) {
         syn_again(file);
         return;
     }
@@ -364,7 +364,7 @@ static void syn_arrives(struct sim_event *event)
     vigil_ns way = one_way(file, to);
     if (listener == NULL) {
         if (await(file, syn_refused, way) < 0)
-            sim_break(file, VIGIL_ECONNREFUSED);
+            vigil__sim_break(file, VIGIL_ECONNREFUSED);
         return;
     }
     if (listener->waiting_count >= listener->backlog || await(file, syn_answered, way) < 0 ||
@@ -383,11 +383,11 @@ static void syn_answered(struct sim_event *event)
 
 static void syn_refused(struct sim_event *event)
 {
-    sim_break(of_event(event), VIGIL_ECONNREFUSED);
+    vigil__sim_break(of_event(event), VIGIL_ECONNREFUSED);
 }
 
 static void nobody_there(struct sim_event *event)
 {
     struct sim_file *file = of_event(event);
-    sim_break(file, file->syn_tries == SYN_TRIES_MAX ? VIGIL_ETIMEDOUT : VIGIL_EUNREACH);
+    vigil__sim_break(file, file->syn_tries == SYN_TRIES_MAX ? VIGIL_ETIMEDOUT : VIGIL_EUNREACH);
 }

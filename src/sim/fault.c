@@ -48,7 +48,7 @@ static uint32_t rate_max(unsigned fault)
 }
 
 /* Each kind is off in half of the worlds: where all are on, each hides what the others do. */
-void sim_faults_init(vigil_sim *sim)
+void vigil__sim_faults_init(vigil_sim *sim)
 {
     sim->faults = !sim->options.calm;
     for (unsigned i = 0; i < VIGIL_SIM_FAULT_COUNT; i++) {
@@ -61,18 +61,18 @@ void sim_faults_init(vigil_sim *sim)
 void vigil_sim_faults(vigil_sim *sim, bool on)
 {
     sim->faults = on && !sim->options.calm;
-    sim_note(sim, on);
-    sim_moved(sim); /* who was kept waiting looks again */
+    vigil__sim_note(sim, on);
+    vigil__sim_moved(sim); /* who was kept waiting looks again */
 }
 
 static void tell(vigil_sim *sim, const struct sim_host *host, vigil_sim_fault fault)
 {
     sim->hits[fault]++;
     if (sim->options.story != NULL)
-        sim_story(sim, host, "fault %s: %s", kinds[fault].name, kinds[fault].text);
+        vigil__sim_story(sim, host, "fault %s: %s", kinds[fault].name, kinds[fault].text);
 }
 
-bool sim_fault(vigil_sim *sim, struct sim_host *host, vigil_sim_fault fault)
+bool vigil__sim_fault(vigil_sim *sim, struct sim_host *host, vigil_sim_fault fault)
 {
     if (!sim->faults || sim->rate[fault] == 0 || (host != NULL && host->calm))
         return false;
@@ -93,7 +93,7 @@ static bool sticky_fault(struct sim_host *host, vigil_sim_fault fault)
         sim->hits[fault]++;
         return true;
     }
-    if (!sim_fault(sim, host, fault))
+    if (!vigil__sim_fault(sim, host, fault))
         return false;
     if (vigil_sim_choose(sim, "sticky", 2) != 0)
         host->sticky_until[fault] = sim->now +
@@ -101,28 +101,28 @@ static bool sticky_fault(struct sim_host *host, vigil_sim_fault fault)
     return true;
 }
 
-void sim_hurt(struct sim_host *host)
+void vigil__sim_hurt(struct sim_host *host)
 {
     host->hurt = true;
     host->sim->credits++;
 }
 
 /* A connect that fails closes its descriptor before anybody asks: hence the credit. */
-void sim_hurt_file(struct sim_file *file)
+void vigil__sim_hurt_file(struct sim_file *file)
 {
     file->hurt = true;
     file->sim->credits++;
 }
 
-int sim_short_of_fds(struct sim_host *host)
+int vigil__sim_short_of_fds(struct sim_host *host)
 {
     if (!sticky_fault(host, VIGIL_SIM_EMFILE) && !sticky_fault(host, VIGIL_SIM_ENFILE))
         return 0;
-    sim_hurt(host);
+    vigil__sim_hurt(host);
     return VIGIL_EMFILE;
 }
 
-int sim_short_of_buffers(struct sim_host *host)
+int vigil__sim_short_of_buffers(struct sim_host *host)
 {
     int status = 0;
     if (sticky_fault(host, VIGIL_SIM_ENOBUFS))
@@ -130,21 +130,21 @@ int sim_short_of_buffers(struct sim_host *host)
     else if (sticky_fault(host, VIGIL_SIM_ENOMEM))
         status = VIGIL_ENOMEM;
     if (status != 0)
-        sim_hurt(host);
+        vigil__sim_hurt(host);
     return status;
 }
 
-bool sim_short_of_memory(struct sim_host *host)
+bool vigil__sim_short_of_memory(struct sim_host *host)
 {
     if (!sticky_fault(host, VIGIL_SIM_ALLOC))
         return false;
-    sim_hurt(host);
+    vigil__sim_hurt(host);
     return true;
 }
 
 /* ---- by number ---- */
 
-int sim_call(struct sim_host *host, vigil_sim_call call)
+int vigil__sim_call(struct sim_host *host, vigil_sim_call call)
 {
     struct sim_planned *planned = &host->planned[call];
     host->calls[call]++;
@@ -157,8 +157,8 @@ int sim_call(struct sim_host *host, vigil_sim_call call)
     if (!planned->sticky)
         planned->n = 0;
     host->sim->planned_hits++;
-    sim_hurt(host);
-    sim_story(host->sim, host, "planned failure: %s", vigil_err_name(planned->status));
+    vigil__sim_hurt(host);
+    vigil__sim_story(host->sim, host, "planned failure: %s", vigil_err_name(planned->status));
     return planned->status;
 }
 

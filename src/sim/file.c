@@ -17,7 +17,7 @@ static const vigil_ns gives_up_after = VIGIL_S(924);
 static void file_free(struct sim_file *file);
 static void gave_up(struct sim_event *event);
 
-struct sim_file *sim_file_new(struct sim_host *host, enum sim_kind kind)
+struct sim_file *vigil__sim_file_new(struct sim_host *host, enum sim_kind kind)
 {
     vigil_sim *sim = host->sim;
     struct sim_file *file = vigil__alloc(&sim->memory, sizeof(*file));
@@ -28,7 +28,7 @@ struct sim_file *sim_file_new(struct sim_host *host, enum sim_kind kind)
     file->host = host;
     file->kind = kind;
     file->readable = file->writable = true;
-    sim_stream_init(&file->in);
+    vigil__sim_stream_init(&file->in);
     vigil__list_init(&file->waiting);
     vigil__list_init(&file->waiting_link);
     vigil__list_init(&file->watchers);
@@ -36,24 +36,24 @@ struct sim_file *sim_file_new(struct sim_host *host, enum sim_kind kind)
     return file;
 }
 
-void sim_join(struct sim_file *a, struct sim_file *b)
+void vigil__sim_join(struct sim_file *a, struct sim_file *b)
 {
-    const struct sim_link *link = sim_link_find(a->sim, a->host, b->host);
+    const struct sim_link *link = vigil__sim_link_find(a->sim, a->host, b->host);
     a->peer = b;
     b->peer = a;
     a->state = b->state = SIM_CONNECTED;
     a->in.cap = b->in.cap = link->is.buffer;
 }
 
-void sim_break(struct sim_file *file, int error)
+void vigil__sim_break(struct sim_file *file, int error)
 {
     if (file->state == SIM_BROKEN)
         return;
     file->state = SIM_BROKEN;
     file->error = error;
     file->activity++;
-    sim_moved(file->sim);
-    sim_story_file(file, "is broken: %s", vigil_strerror(error));
+    vigil__sim_moved(file->sim);
+    vigil__sim_story_file(file, "is broken: %s", vigil_strerror(error));
 }
 
 /* ---- reading and writing ---- */
@@ -62,21 +62,21 @@ static int take_error(struct sim_file *file)
 {
     int error = file->error;
     file->error = 0;
-    sim_story_file(file, "is told: %s", vigil_strerror(error));
+    vigil__sim_story_file(file, "is told: %s", vigil_strerror(error));
     return error;
 }
 
 /* Fewer than `n`, but at least one, where that fault is to happen. */
 static size_t cut_short(struct sim_file *file, vigil_sim_fault fault, size_t n)
 {
-    if (n < 2 || !sim_fault(file->sim, file->host, fault))
+    if (n < 2 || !vigil__sim_fault(file->sim, file->host, fault))
         return n;
     return n - 1 - vigil_sim_choose(file->sim, "short by", (uint32_t)vigil__min(n - 1, UINT16_MAX));
 }
 
 static bool would_block(struct sim_file *file)
 {
-    if (file->blocking || !sim_fault(file->sim, file->host, VIGIL_SIM_EAGAIN))
+    if (file->blocking || !vigil__sim_fault(file->sim, file->host, VIGIL_SIM_EAGAIN))
         return false;
     file->activity++; /* for edges: it is ready again at once */
     return true;
@@ -93,7 +93,7 @@ static int read_regular(struct sim_file *file, void *p, size_t n)
     return (int)n;
 }
 
-int sim_read(struct sim_file *file, void *p, size_t n)
+int vigil__sim_read(struct sim_file *file, void *p, size_t n)
 {
     if (!file->readable)
         return VIGIL_EBADF;
@@ -109,14 +109,14 @@ int sim_read(struct sim_file *file, void *p, size_t n)
             return take_error(file);
         if (file->state != SIM_BROKEN && !file->in.fin_arrived)
             return VIGIL__EAGAIN;
-        sim_story_file(file, "receives the end");
+        vigil__sim_story_file(file, "receives the end");
         return 0;
     }
     if (would_block(file))
         return VIGIL__EAGAIN;
-    bool was_full = sim_stream_room(&file->in) == 0;
+    bool was_full = vigil__sim_stream_room(&file->in) == 0;
     n = cut_short(file, VIGIL_SIM_SHORT_READ, vigil__min(n, there));
-    n = sim_stream_take(&file->in, p, n);
+    n = vigil__sim_stream_take(&file->in, p, n);
     if (file->sim->tap.read != NULL)
         file->sim->tap.read(file, p, n);
     if (was_full && file->peer != NULL) {
@@ -124,9 +124,9 @@ int sim_read(struct sim_file *file, void *p, size_t n)
         file->peer->outputs++;
     }
     file->host->bytes_in += n;
-    sim_note(file->sim, n);
-    sim_moved(file->sim);
-    sim_story_file(file, "receives %zu bytes", n);
+    vigil__sim_note(file->sim, n);
+    vigil__sim_moved(file->sim);
+    vigil__sim_story_file(file, "receives %zu bytes", n);
     return (int)n;
 }
 
@@ -135,18 +135,18 @@ static void network_faults(struct sim_file *file)
 {
     if (file->kind != SIM_SOCKET || file->local.family == VIGIL_FAMILY_UNIX || file->vanished)
         return;
-    if (sim_fault(file->sim, NULL, VIGIL_SIM_RESET)) {
+    if (vigil__sim_fault(file->sim, NULL, VIGIL_SIM_RESET)) {
         file->hurt = file->peer->hurt = true;
-        sim_stream_end(file->peer, true);
-        sim_stream_end(file, true);
-    } else if (sim_fault(file->sim, NULL, VIGIL_SIM_VANISH)) {
-        sim_vanish(file);
+        vigil__sim_stream_end(file->peer, true);
+        vigil__sim_stream_end(file, true);
+    } else if (vigil__sim_fault(file->sim, NULL, VIGIL_SIM_VANISH)) {
+        vigil__sim_vanish(file);
     }
 }
 
 static void gave_up(struct sim_event *event)
 {
-    sim_break(VIGIL_OWNER(event, struct sim_file, event), VIGIL_ETIMEDOUT);
+    vigil__sim_break(VIGIL_OWNER(event, struct sim_file, event), VIGIL_ETIMEDOUT);
 }
 
 /* Within a host it is known at once that the peer has closed: unix(7). */
@@ -195,14 +195,14 @@ static int send_pieces(struct sim_file *file, const vigil_iov *iov, size_t count
     size_t left = n;
     for (size_t i = 0; i < count && left > 0; i++) {
         size_t piece = vigil__min(iov[i].len, left);
-        if (piece > 0 && !sim_stream_send(file->peer, iov[i].base, piece))
+        if (piece > 0 && !vigil__sim_stream_send(file->peer, iov[i].base, piece))
             break; /* no memory: what went so far has gone */
         left -= piece;
     }
     return left < n ? (int)(n - left) : VIGIL_ENOBUFS;
 }
 
-int sim_writev(struct sim_file *file, const vigil_iov *iov, size_t count)
+int vigil__sim_writev(struct sim_file *file, const vigil_iov *iov, size_t count)
 {
     size_t n = 0;
     for (size_t i = 0; i < count; i++)
@@ -212,10 +212,10 @@ int sim_writev(struct sim_file *file, const vigil_iov *iov, size_t count)
     int err = why_not_write(file);
     if (err != 0 || n == 0)
         return err;
-    size_t room = sim_stream_room(&file->peer->in);
+    size_t room = vigil__sim_stream_room(&file->peer->in);
     if (room == 0 || would_block(file))
         return VIGIL__EAGAIN;
-    err = sim_short_of_buffers(file->host);
+    err = vigil__sim_short_of_buffers(file->host);
     if (err != 0)
         return err;
     n = cut_short(file, VIGIL_SIM_SHORT_WRITE, vigil__min(n, room));
@@ -224,30 +224,30 @@ int sim_writev(struct sim_file *file, const vigil_iov *iov, size_t count)
         file->host->bytes_out += (uint64_t)sent;
         if (file->sim->tap.wrote != NULL)
             file->sim->tap.wrote(file, iov, count, (size_t)sent);
-        sim_story_file(file, "sends %d bytes", sent);
+        vigil__sim_story_file(file, "sends %d bytes", sent);
         network_faults(file);
         if (file->vanished && file->event.id == 0) {
             file->event.fn = gave_up;
-            (void)sim_event_at(file->sim, &file->event, file->sim->now + gives_up_after);
+            (void)vigil__sim_event_at(file->sim, &file->event, file->sim->now + gives_up_after);
         }
-        sim_note(file->sim, (uint64_t)sent);
-        sim_moved(file->sim);
+        vigil__sim_note(file->sim, (uint64_t)sent);
+        vigil__sim_moved(file->sim);
     }
     return sent;
 }
 
-int sim_shutdown(struct sim_file *file)
+int vigil__sim_shutdown(struct sim_file *file)
 {
     if (file->state == SIM_NEW || file->state == SIM_CONNECTING)
         return VIGIL_ENOTCONN;
     if (file->state == SIM_BROKEN)
         return VIGIL_ENOTCONN;
     if (!file->shut)
-        sim_stream_end(file->peer, false);
-    sim_story_file(file, "ends its output");
+        vigil__sim_stream_end(file->peer, false);
+    vigil__sim_story_file(file, "ends its output");
     file->shut = true;
     file->activity++;
-    sim_moved(file->sim);
+    vigil__sim_moved(file->sim);
     return 0;
 }
 
@@ -262,7 +262,7 @@ static void set_buffer(struct sim_file *file, enum vigil__sockopt option, int va
         file->in.cap = size;
 }
 
-void sim_option(struct sim_file *file, enum vigil__sockopt option, int value)
+void vigil__sim_option(struct sim_file *file, enum vigil__sockopt option, int value)
 {
     switch (option) {
     case VIGIL__SO_RESET:
@@ -296,7 +296,7 @@ static unsigned ready_pipe(const struct sim_file *file)
         return events;
     }
     events |= file->state == SIM_BROKEN ? VIGIL_ERR : 0;
-    return events | (sim_stream_room(&file->peer->in) >= PIPE_ATOMIC ? VIGIL_OUT : 0);
+    return events | (vigil__sim_stream_room(&file->peer->in) >= PIPE_ATOMIC ? VIGIL_OUT : 0);
 }
 
 static unsigned ready_socket(const struct sim_file *file)
@@ -316,12 +316,12 @@ static unsigned ready_socket(const struct sim_file *file)
         events |= VIGIL_IN;
     if (file->in.fin_arrived)
         events |= VIGIL_IN | VIGIL_RDHUP | (file->shut || is_peer_gone(file) ? VIGIL_HUP : 0);
-    if (file->shut || is_peer_gone(file) || sim_stream_room(&file->peer->in) > 0)
+    if (file->shut || is_peer_gone(file) || vigil__sim_stream_room(&file->peer->in) > 0)
         events |= VIGIL_OUT;
     return events;
 }
 
-unsigned sim_ready(const struct sim_file *file)
+unsigned vigil__sim_ready(const struct sim_file *file)
 {
     switch (file->kind) {
     case SIM_LISTENER:
@@ -348,33 +348,33 @@ static void say_goodbye(struct sim_file *file)
         return;
     if (file->kind == SIM_PIPE) {
         if (file->readable)
-            sim_break(peer, 0);
+            vigil__sim_break(peer, 0);
         else
-            sim_stream_end(peer, false);
+            vigil__sim_stream_end(peer, false);
         return;
     }
     bool unread = file->in.arrived > file->in.read;
     bool is_unix = file->local.family == VIGIL_FAMILY_UNIX;
     peer->shut = peer->shut || is_unix; /* it need not write to find out */
     if ((file->reset_on_close && !is_unix) || unread || file->state == SIM_CONNECTING)
-        sim_stream_end(peer, true);
+        vigil__sim_stream_end(peer, true);
     else if (!file->shut)
-        sim_stream_end(peer, false);
+        vigil__sim_stream_end(peer, false);
 }
 
-void sim_file_close(struct sim_file *file)
+void vigil__sim_file_close(struct sim_file *file)
 {
     struct sim_file *peer = file->peer;
     if (file->kind == SIM_LISTENER)
-        sim_listener_close(file);
-    sim_story_file(file, file->reset_on_close ? "closes with a reset" : "closes");
+        vigil__sim_listener_close(file);
+    vigil__sim_story_file(file, file->reset_on_close ? "closes with a reset" : "closes");
     say_goodbye(file);
     file->open = false;
     while (!vigil__list_empty(&file->watchers))
         vigil__list_remove(file->watchers.next);
     if (file->special != NULL)
         file->special->close(file);
-    sim_event_cancel(file->sim, &file->event);
+    vigil__sim_event_cancel(file->sim, &file->event);
     if (peer != NULL && peer->open) {
         peer->activity++;
         return; /* what comes to it here is answered until it closes, too */
@@ -387,8 +387,8 @@ void sim_file_close(struct sim_file *file)
 static void file_free(struct sim_file *file)
 {
     vigil_sim *sim = file->sim;
-    sim_event_cancel(sim, &file->event);
-    sim_stream_clear(sim, &file->in);
+    vigil__sim_event_cancel(sim, &file->event);
+    vigil__sim_stream_clear(sim, &file->in);
     vigil__list_remove(&file->waiting_link);
     vigil__list_remove(&file->link);
     vigil__free(&sim->memory, file, sizeof(*file));
@@ -402,12 +402,12 @@ static void specials_close(vigil_sim *sim)
         struct sim_file *file = VIGIL_OWNER(at, struct sim_file, link);
         bool special = file->special != NULL;
         if (special)
-            sim_file_close(file);
+            vigil__sim_file_close(file);
         at = special ? sim->files.next : at->next;
     }
 }
 
-void sim_files_clear(vigil_sim *sim)
+void vigil__sim_files_clear(vigil_sim *sim)
 {
     specials_close(sim);
     while (!vigil__list_empty(&sim->files))

@@ -10,10 +10,10 @@
 static struct sim_file *called(void *self, vigil_sim_call call, vigil_fd fd, int *err)
 {
     struct sim_host *host = self;
-    *err = sim_call(host, call);
+    *err = vigil__sim_call(host, call);
     if (*err != 0)
         return NULL;
-    struct sim_file *file = sim_fd_file(host, fd);
+    struct sim_file *file = vigil__sim_fd_file(host, fd);
     if (file == NULL)
         *err = VIGIL_EBADF;
     return file;
@@ -28,20 +28,20 @@ static vigil_ns host_now(void *self)
 static int host_socket(void *self, vigil_family family, vigil_fd *out)
 {
     struct sim_host *host = self;
-    int err = sim_call(host, VIGIL_SIM_CALL_SOCKET);
+    int err = vigil__sim_call(host, VIGIL_SIM_CALL_SOCKET);
     if (err == 0)
-        err = sim_short_of_fds(host);
+        err = vigil__sim_short_of_fds(host);
     if (err == 0)
-        err = sim_short_of_buffers(host);
+        err = vigil__sim_short_of_buffers(host);
     if (err != 0)
         return err;
     (void)family; /* any file takes an address of any */
-    struct sim_file *file = sim_file_new(host, SIM_SOCKET);
+    struct sim_file *file = vigil__sim_file_new(host, SIM_SOCKET);
     if (file == NULL)
         return VIGIL_ENOMEM;
-    err = sim_fd_new(host, file, out);
+    err = vigil__sim_fd_new(host, file, out);
     if (err != 0)
-        sim_file_close(file);
+        vigil__sim_file_close(file);
     return err;
 }
 
@@ -49,21 +49,21 @@ static int host_bind(void *self, vigil_fd fd, const vigil_addr *addr)
 {
     int err;
     struct sim_file *file = called(self, VIGIL_SIM_CALL_BIND, fd, &err);
-    return file != NULL ? sim_bind(file, addr) : err;
+    return file != NULL ? vigil__sim_bind(file, addr) : err;
 }
 
 static int host_listen(void *self, vigil_fd fd, int backlog)
 {
     int err;
     struct sim_file *file = called(self, VIGIL_SIM_CALL_LISTEN, fd, &err);
-    return file != NULL ? sim_listen(file, backlog) : err;
+    return file != NULL ? vigil__sim_listen(file, backlog) : err;
 }
 
 static int host_accept(void *self, vigil_fd listener, vigil_fd *out)
 {
     int err;
     struct sim_file *file = called(self, VIGIL_SIM_CALL_ACCEPT, listener, &err);
-    return file != NULL ? sim_accept(file, out) : err;
+    return file != NULL ? vigil__sim_accept(file, out) : err;
 }
 
 static int host_connect(void *self, vigil_fd fd, const vigil_addr *addr)
@@ -71,8 +71,8 @@ static int host_connect(void *self, vigil_fd fd, const vigil_addr *addr)
     int err;
     struct sim_file *file = called(self, VIGIL_SIM_CALL_CONNECT, fd, &err);
     if (file != NULL)
-        err = sim_short_of_buffers(self);
-    return err != 0 ? err : sim_connect(file, addr);
+        err = vigil__sim_short_of_buffers(self);
+    return err != 0 ? err : vigil__sim_connect(file, addr);
 }
 
 static int host_socket_error(void *self, vigil_fd fd)
@@ -83,7 +83,7 @@ static int host_socket_error(void *self, vigil_fd fd)
         return err;
     err = file->error;
     file->error = 0;
-    sim_story_file(file, "is asked for its error: %s", vigil_strerror(err));
+    vigil__sim_story_file(file, "is asked for its error: %s", vigil_strerror(err));
     return err;
 }
 
@@ -91,21 +91,21 @@ static int host_recv(void *self, vigil_fd fd, void *p, size_t n)
 {
     int err;
     struct sim_file *file = called(self, VIGIL_SIM_CALL_RECV, fd, &err);
-    return file != NULL ? sim_read(file, p, n) : err;
+    return file != NULL ? vigil__sim_read(file, p, n) : err;
 }
 
 static int host_sendv(void *self, vigil_fd fd, const vigil_iov *iov, size_t count)
 {
     int err;
     struct sim_file *file = called(self, VIGIL_SIM_CALL_SEND, fd, &err);
-    return file != NULL ? sim_writev(file, iov, count) : err;
+    return file != NULL ? vigil__sim_writev(file, iov, count) : err;
 }
 
 static int host_shutdown(void *self, vigil_fd fd)
 {
     int err;
     struct sim_file *file = called(self, VIGIL_SIM_CALL_SHUTDOWN, fd, &err);
-    return file != NULL ? sim_shutdown(file) : err;
+    return file != NULL ? vigil__sim_shutdown(file) : err;
 }
 
 static int host_option(void *self, vigil_fd fd, enum vigil__sockopt option, int value)
@@ -114,7 +114,7 @@ static int host_option(void *self, vigil_fd fd, enum vigil__sockopt option, int 
     struct sim_file *file = called(self, VIGIL_SIM_CALL_OPTION, fd, &err);
     if (file == NULL)
         return err;
-    sim_option(file, option, value);
+    vigil__sim_option(file, option, value);
     return 0;
 }
 
@@ -142,13 +142,14 @@ static int host_peer(void *self, vigil_fd fd, vigil_addr *out)
  * made blocking. */
 static int unblocked(const struct sim_host *host, vigil_fd fd, int result, int wanted)
 {
-    const struct sim_file *file = sim_fd_file(host, fd);
-    if (!sim_fd_blocks(host, fd))
+    const struct sim_file *file = vigil__sim_fd_file(host, fd);
+    if (!vigil__sim_fd_blocks(host, fd))
         return result;
-    sim_oracle_count(file->sim, "no call blocks");
+    vigil__sim_oracle_count(file->sim, "no call blocks");
     if (result == VIGIL__EAGAIN || (result >= 0 && wanted > result && file->kind != SIM_REGULAR &&
-                                    sim_stream_room(&file->peer->in) == 0))
-        sim_fail(file->sim, "no call blocks", "a blocking descriptor is used that is not ready");
+                                    vigil__sim_stream_room(&file->peer->in) == 0))
+        vigil__sim_fail(file->sim, "no call blocks",
+                        "a blocking descriptor is used that is not ready");
     return result;
 }
 
@@ -156,7 +157,7 @@ static int host_read(void *self, vigil_fd fd, void *p, size_t n)
 {
     int err;
     struct sim_file *file = called(self, VIGIL_SIM_CALL_READ, fd, &err);
-    return file != NULL ? unblocked(self, fd, sim_read(file, p, n), 1) : err;
+    return file != NULL ? unblocked(self, fd, vigil__sim_read(file, p, n), 1) : err;
 }
 
 static int host_writev(void *self, vigil_fd fd, const vigil_iov *iov, size_t count)
@@ -166,7 +167,7 @@ static int host_writev(void *self, vigil_fd fd, const vigil_iov *iov, size_t cou
     size_t n = 0;
     for (size_t i = 0; i < count; i++)
         n += iov[i].len;
-    return file != NULL ? unblocked(self, fd, sim_writev(file, iov, count), (int)n) : err;
+    return file != NULL ? unblocked(self, fd, vigil__sim_writev(file, iov, count), (int)n) : err;
 }
 
 static int host_pread(void *self, vigil_fd fd, void *p, size_t n, int64_t offset)
@@ -186,7 +187,7 @@ static int host_pread(void *self, vigil_fd fd, void *p, size_t n, int64_t offset
 
 static int host_close(void *self, vigil_fd fd)
 {
-    return sim_fd_close(self, fd);
+    return vigil__sim_fd_close(self, fd);
 }
 
 static int host_describe(void *self, vigil_fd fd, struct vigil__fd_info *out)
@@ -201,20 +202,20 @@ static int host_describe(void *self, vigil_fd fd, struct vigil__fd_info *out)
     if (file == NULL)
         return err;
     *out = (struct vigil__fd_info){ .kind = kinds[file->kind],
-                                    .nonblocking = !sim_fd_blocks(self, fd) };
+                                    .nonblocking = !vigil__sim_fd_blocks(self, fd) };
     return 0;
 }
 
 static bool host_readable(void *self, vigil_fd fd)
 {
-    const struct sim_file *file = sim_fd_file(self, fd);
-    return file == NULL || (sim_ready(file) & ~(unsigned)VIGIL_OUT) != 0;
+    const struct sim_file *file = vigil__sim_fd_file(self, fd);
+    return file == NULL || (vigil__sim_ready(file) & ~(unsigned)VIGIL_OUT) != 0;
 }
 
 static int host_reopen(void *self, vigil_fd fd)
 {
     struct sim_host *host = self;
-    const struct sim_file *file = sim_fd_file(host, fd);
+    const struct sim_file *file = vigil__sim_fd_file(host, fd);
     if (file == NULL || file->kind != SIM_PIPE)
         return VIGIL_ENOTSUP;
     host->fds[fd].reopened = true;
@@ -237,7 +238,7 @@ static int host_file_size(void *self, vigil_fd fd, int64_t *out)
 
 static int host_path_identity(void *self, const char *path, uint64_t identity[2])
 {
-    const struct sim_name *name = sim_name_find(self, path, strlen(path));
+    const struct sim_name *name = vigil__sim_name_find(self, path, strlen(path));
     if (name == NULL)
         return VIGIL_ENOENT;
     identity[0] = 1;
@@ -247,7 +248,7 @@ static int host_path_identity(void *self, const char *path, uint64_t identity[2]
 
 static int host_path_mode(void *self, const char *path, unsigned mode)
 {
-    struct sim_name *name = sim_name_find(self, path, strlen(path));
+    struct sim_name *name = vigil__sim_name_find(self, path, strlen(path));
     if (name == NULL)
         return VIGIL_ENOENT;
     name->mode = mode;
@@ -257,10 +258,10 @@ static int host_path_mode(void *self, const char *path, unsigned mode)
 static int host_unlink(void *self, const char *path)
 {
     struct sim_host *host = self;
-    int err = sim_call(host, VIGIL_SIM_CALL_UNLINK);
+    int err = vigil__sim_call(host, VIGIL_SIM_CALL_UNLINK);
     if (err != 0)
         return err;
-    struct sim_name *name = sim_name_find(host, path, strlen(path));
+    struct sim_name *name = vigil__sim_name_find(host, path, strlen(path));
     if (name == NULL)
         return VIGIL_ENOENT;
     vigil__list_remove(&name->link);
@@ -308,12 +309,12 @@ static void host_signal_remove(void *self, int signo, struct vigil__signal_sink 
 
 /* ---- the table ---- */
 
-void sim_host_table_fill(struct sim_host *host)
+void vigil__sim_host_table_fill(struct sim_host *host)
 {
     host->table = (vigil_host){
         .self = host,
-        .backends = sim_backends(host),
-        .allocator = { .resize = sim_resize, .ctx = host },
+        .backends = vigil__sim_backends(host),
+        .allocator = { .resize = vigil__sim_resize, .ctx = host },
         .now = host_now,
         .socket = host_socket,
         .bind = host_bind,

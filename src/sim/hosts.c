@@ -21,7 +21,7 @@ static bool same_host(const vigil_addr *a, const vigil_addr *b)
     return a->family == b->family && memcmp(a->ip, b->ip, len) == 0;
 }
 
-struct sim_host *sim_host_find(vigil_sim *sim, const vigil_addr *addr)
+struct sim_host *vigil__sim_host_find(vigil_sim *sim, const vigil_addr *addr)
 {
     for (struct vigil__link *at = sim->hosts.next; at != &sim->hosts; at = at->next) {
         struct sim_host *host = VIGIL_OWNER(at, struct sim_host, link);
@@ -47,7 +47,7 @@ const vigil_host *vigil_sim_host(vigil_sim *sim, const char *address,
     static const vigil_sim_host_options none;
     const vigil_sim_host_options *o = options != NULL ? options : &none;
     vigil_addr addr = { 0 };
-    if (!read_address(&addr, address) || sim_host_find(sim, &addr) != NULL)
+    if (!read_address(&addr, address) || vigil__sim_host_find(sim, &addr) != NULL)
         return NULL;
     struct sim_host *host = vigil__alloc(&sim->memory, sizeof(*host));
     if (host == NULL)
@@ -61,7 +61,7 @@ const vigil_host *vigil_sim_host(vigil_sim *sim, const char *address,
     host->next_port = FIRST_PORT;
     vigil__list_init(&host->names);
     vigil__list_init(&host->blocks);
-    sim_host_table_fill(host);
+    vigil__sim_host_table_fill(host);
     vigil__list_append(&sim->hosts, &host->link);
     return &host->table;
 }
@@ -75,7 +75,7 @@ static void names_clear(struct sim_host *host)
     }
 }
 
-void sim_hosts_clear(vigil_sim *sim)
+void vigil__sim_hosts_clear(vigil_sim *sim)
 {
     while (!vigil__list_empty(&sim->hosts)) {
         struct sim_host *host = VIGIL_OWNER(sim->hosts.next, struct sim_host, link);
@@ -93,33 +93,33 @@ void sim_hosts_clear(vigil_sim *sim)
 
 void vigil_sim_kill(vigil_sim *sim, const vigil_host *table)
 {
-    struct sim_host *host = sim_host_of(table);
+    struct sim_host *host = vigil__sim_host_of(table);
     if (host->dead)
         return;
-    sim_story(sim, host, "killed");
+    vigil__sim_story(sim, host, "killed");
     host->dead = true;
     host->epoch++;
     host->hurt = true;
     for (uint32_t fd = 0; fd < host->fd_room; fd++)
         if (host->fds[fd].file != NULL)
-            (void)sim_fd_close(host, (vigil_fd)fd); /* it is open: cannot fail */
+            (void)vigil__sim_fd_close(host, (vigil_fd)fd); /* it is open: cannot fail */
     memset(host->sinks, 0, sizeof(host->sinks));
     names_clear(host);
-    sim_moved(sim);
+    vigil__sim_moved(sim);
 }
 
 void vigil_sim_restart(vigil_sim *sim, const vigil_host *table)
 {
-    struct sim_host *host = sim_host_of(table);
-    sim_story(sim, host, "started again");
+    struct sim_host *host = vigil__sim_host_of(table);
+    vigil__sim_story(sim, host, "started again");
     host->dead = false;
-    sim_healed(sim); /* what was on its way to it arrives now */
+    vigil__sim_healed(sim); /* what was on its way to it arrives now */
 }
 
 void vigil_sim_signal(vigil_sim *sim, const vigil_host *table, int signo)
 {
-    struct sim_host *host = sim_host_of(table);
-    sim_story(sim, host, "signal %d", signo);
+    struct sim_host *host = vigil__sim_host_of(table);
+    vigil__sim_story(sim, host, "signal %d", signo);
     for (size_t i = 0; i < VIGIL_COUNT(host->sinks); i++) {
         struct vigil__signal_sink *sink = host->sinks[i].sink;
         if (sink == NULL || host->sinks[i].signo != signo)
@@ -127,7 +127,7 @@ void vigil_sim_signal(vigil_sim *sim, const vigil_host *table, int signo)
         atomic_fetch_or(&sink->pending, (uint64_t)1 << (signo - 1));
         sink->wake(sink->arg);
     }
-    sim_moved(sim);
+    vigil__sim_moved(sim);
 }
 
 /* ---- links ---- */
@@ -142,8 +142,8 @@ static struct sim_link *link_of(vigil_sim *sim, const struct sim_host *a, const 
     return NULL;
 }
 
-const struct sim_link *sim_link_find(vigil_sim *sim, const struct sim_host *a,
-                                     const struct sim_host *b)
+const struct sim_link *vigil__sim_link_find(vigil_sim *sim, const struct sim_host *a,
+                                            const struct sim_host *b)
 {
     static const struct sim_link far = { .is = { .latency_ns = latency_far,
                                                  .buffer = SIM_BUFFER } };
@@ -157,20 +157,20 @@ const struct sim_link *sim_link_find(vigil_sim *sim, const struct sim_host *a,
 
 static bool is_of(vigil_sim *sim, const vigil_host *table)
 {
-    return table != NULL && sim_host_of(table)->sim == sim;
+    return table != NULL && vigil__sim_host_of(table)->sim == sim;
 }
 
 static struct sim_link *link_made(vigil_sim *sim, const vigil_host *a, const vigil_host *b)
 {
-    struct sim_host *from = sim_host_of(a);
-    struct sim_host *to = sim_host_of(b);
+    struct sim_host *from = vigil__sim_host_of(a);
+    struct sim_host *to = vigil__sim_host_of(b);
     struct sim_link *between = link_of(sim, from, to);
     if (between != NULL)
         return between;
     between = vigil__alloc(&sim->memory, sizeof(*between));
     if (between == NULL)
         return NULL;
-    *between = *sim_link_find(sim, from, to);
+    *between = *vigil__sim_link_find(sim, from, to);
     between->a = from;
     between->b = to;
     vigil__list_append(&sim->links, &between->link);
@@ -202,7 +202,8 @@ static int set_cut(vigil_sim *sim, const vigil_host *a, const vigil_host *b, boo
     if (between == NULL)
         return VIGIL_ENOMEM;
     between->cut = cut;
-    sim_story(sim, sim_host_of(a), cut ? "is cut off from a host" : "reaches a host again");
+    vigil__sim_story(sim, vigil__sim_host_of(a),
+                     cut ? "is cut off from a host" : "reaches a host again");
     return 0;
 }
 
@@ -210,7 +211,7 @@ int vigil_sim_partition(vigil_sim *sim, const vigil_host *a, const vigil_host *b
 {
     int err = set_cut(sim, a, b, true);
     if (err == 0)
-        sim_host_of(a)->hurt = sim_host_of(b)->hurt = true;
+        vigil__sim_host_of(a)->hurt = vigil__sim_host_of(b)->hurt = true;
     return err;
 }
 
@@ -218,14 +219,15 @@ int vigil_sim_heal(vigil_sim *sim, const vigil_host *a, const vigil_host *b)
 {
     int err = set_cut(sim, a, b, false);
     if (err == 0)
-        sim_healed(sim);
+        vigil__sim_healed(sim);
     return err;
 }
 
 /* ---- descriptors ---- */
 
 /* Numbers are used again at once. */
-int sim_fd_new_from(struct sim_host *host, struct sim_file *file, uint32_t lowest, vigil_fd *out)
+int vigil__sim_fd_new_from(struct sim_host *host, struct sim_file *file, uint32_t lowest,
+                           vigil_fd *out)
 {
     vigil_sim *sim = host->sim;
     uint32_t fd = lowest;
@@ -254,55 +256,55 @@ int sim_fd_new_from(struct sim_host *host, struct sim_file *file, uint32_t lowes
     return 0;
 }
 
-int sim_fd_new(struct sim_host *host, struct sim_file *file, vigil_fd *out)
+int vigil__sim_fd_new(struct sim_host *host, struct sim_file *file, vigil_fd *out)
 {
-    return sim_fd_new_from(host, file, 0, out);
+    return vigil__sim_fd_new_from(host, file, 0, out);
 }
 
-struct sim_file *sim_fd_file(const struct sim_host *host, vigil_fd fd)
+struct sim_file *vigil__sim_fd_file(const struct sim_host *host, vigil_fd fd)
 {
     return vigil__fd_valid(fd) && (uint32_t)fd < host->fd_room ? host->fds[fd].file : NULL;
 }
 
-bool sim_fd_blocks(const struct sim_host *host, vigil_fd fd)
+bool vigil__sim_fd_blocks(const struct sim_host *host, vigil_fd fd)
 {
-    const struct sim_file *file = sim_fd_file(host, fd);
+    const struct sim_file *file = vigil__sim_fd_file(host, fd);
     return file != NULL && file->blocking && !host->fds[fd].reopened;
 }
 
-int sim_fd_close(struct sim_host *host, vigil_fd fd)
+int vigil__sim_fd_close(struct sim_host *host, vigil_fd fd)
 {
-    struct sim_file *file = sim_fd_file(host, fd);
+    struct sim_file *file = vigil__sim_fd_file(host, fd);
     if (file == NULL)
         return VIGIL_EBADF;
     host->fds[fd].file = NULL;
     host->fd_count--;
-    sim_moved(host->sim);
-    sim_file_release(file);
+    vigil__sim_moved(host->sim);
+    vigil__sim_file_release(file);
     return 0;
 }
 
-void sim_file_release(struct sim_file *file)
+void vigil__sim_file_release(struct sim_file *file)
 {
     if (--file->refs == 0)
-        sim_file_close(file);
+        vigil__sim_file_close(file);
 }
 
 static int both_new(struct sim_host *host, enum sim_kind kind, struct sim_file *files[2],
                     vigil_fd out[2])
 {
     for (int i = 0; i < 2; i++) {
-        files[i] = sim_file_new(host, kind);
-        int err = files[i] != NULL ? sim_fd_new(host, files[i], &out[i]) : VIGIL_ENOMEM;
+        files[i] = vigil__sim_file_new(host, kind);
+        int err = files[i] != NULL ? vigil__sim_fd_new(host, files[i], &out[i]) : VIGIL_ENOMEM;
         if (err == 0)
             continue;
         if (files[i] != NULL)
-            sim_file_close(files[i]);
+            vigil__sim_file_close(files[i]);
         if (i == 1)
-            (void)sim_fd_close(host, out[0]); /* it is open: cannot fail */
+            (void)vigil__sim_fd_close(host, out[0]); /* it is open: cannot fail */
         return err;
     }
-    sim_join(files[0], files[1]);
+    vigil__sim_join(files[0], files[1]);
     return 0;
 }
 
@@ -310,7 +312,7 @@ int vigil_sim_pair(vigil_sim *sim, const vigil_host *host, vigil_fd out[2])
 {
     (void)sim;
     struct sim_file *files[2];
-    int err = both_new(sim_host_of(host), SIM_SOCKET, files, out);
+    int err = both_new(vigil__sim_host_of(host), SIM_SOCKET, files, out);
     for (int i = 0; i < 2 && err == 0; i++)
         files[i]->local.family = files[i]->remote.family = VIGIL_FAMILY_UNIX;
     return err;
@@ -320,7 +322,7 @@ int vigil_sim_pipe(vigil_sim *sim, const vigil_host *host, vigil_fd out[2])
 {
     (void)sim;
     struct sim_file *files[2];
-    int err = both_new(sim_host_of(host), SIM_PIPE, files, out);
+    int err = both_new(vigil__sim_host_of(host), SIM_PIPE, files, out);
     if (err == 0) {
         files[0]->writable = false;
         files[1]->readable = false;
@@ -330,32 +332,33 @@ int vigil_sim_pipe(vigil_sim *sim, const vigil_host *host, vigil_fd out[2])
 
 int vigil_sim_file(vigil_sim *sim, const vigil_host *table, const void *p, size_t n, vigil_fd *out)
 {
-    struct sim_host *host = sim_host_of(table);
-    struct sim_file *file = sim_file_new(host, SIM_REGULAR);
+    struct sim_host *host = vigil__sim_host_of(table);
+    struct sim_file *file = vigil__sim_file_new(host, SIM_REGULAR);
     if (file == NULL)
         return VIGIL_ENOMEM;
     file->in.bytes = n > 0 ? vigil__alloc(&sim->memory, n) : NULL;
-    int err = n > 0 && file->in.bytes == NULL ? VIGIL_ENOMEM : sim_fd_new(host, file, out);
+    int err = n > 0 && file->in.bytes == NULL ? VIGIL_ENOMEM : vigil__sim_fd_new(host, file, out);
     if (file->in.bytes != NULL) {
         file->in.room = n;
         file->in.arrived = n;
         memcpy(file->in.bytes, p, n);
     }
     if (err != 0)
-        sim_file_close(file);
+        vigil__sim_file_close(file);
     return err;
 }
 
 void vigil_sim_close_fd(vigil_sim *sim, const vigil_host *host, vigil_fd fd)
 {
     (void)sim;
-    (void)sim_fd_close(sim_host_of(host), fd); /* one that is not open: nothing to do */
+    (void)vigil__sim_fd_close(vigil__sim_host_of(host),
+                              fd); /* one that is not open: nothing to do */
 }
 
 bool vigil_sim_excused(const vigil_sim *sim, const vigil_host *table, vigil_fd fd)
 {
-    const struct sim_host *host = sim_host_of(table);
-    const struct sim_file *file = sim_fd_file(host, fd);
+    const struct sim_host *host = vigil__sim_host_of(table);
+    const struct sim_file *file = vigil__sim_fd_file(host, fd);
     (void)sim;
     return host->hurt || (file != NULL && (file->hurt || file->vanished));
 }

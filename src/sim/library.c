@@ -10,7 +10,7 @@ enum { PASSED_OVER_MAX = 100 }; /* turns; late readiness may take some of them *
 /* Whether a connection or listener waits for what is there. */
 static bool waits_in_vain(const struct sim_file *file, const struct vigil__port *port)
 {
-    unsigned ready = sim_ready(file);
+    unsigned ready = vigil__sim_ready(file);
     bool in = (port->want & VIGIL_IN) != 0 && (ready & ~(unsigned)VIGIL_OUT) != 0;
     bool out = (port->want & VIGIL_OUT) != 0 && (ready & (VIGIL_OUT | VIGIL_HUP | VIGIL_ERR)) != 0;
     return in || out;
@@ -24,7 +24,7 @@ static struct sim_file *file_of(const struct sim_turner *turner, uint32_t i,
     if (!vigil__slot_taken(&port->slot) || port->watch)
         return NULL;
     *out = port;
-    return sim_fd_file(turner->host, port->fd);
+    return vigil__sim_fd_file(turner->host, port->fd);
 }
 
 static void check_loop(const struct sim_turner *turner)
@@ -34,28 +34,29 @@ static void check_loop(const struct sim_turner *turner)
         const struct vigil__port *port;
         const struct sim_file *file = file_of(turner, i, &port);
         if (file != NULL && waits_in_vain(file, port))
-            sim_fail(sim, "nobody waits for what is there",
-                     "descriptor %d is ready, and its loop sleeps", (int)port->fd);
+            vigil__sim_fail(sim, "nobody waits for what is there",
+                            "descriptor %d is ready, and its loop sleeps", (int)port->fd);
     }
 }
 
-void sim_check_blocked(vigil_sim *sim)
+void vigil__sim_check_blocked(vigil_sim *sim)
 {
     if (sim->by_hand)
         return; /* a loop sleeps as long as its user likes */
-    sim_oracle_count(sim, "nobody waits for what is there");
+    vigil__sim_oracle_count(sim, "nobody waits for what is there");
     for (struct vigil__link *at = sim->turners.next; at != &sim->turners; at = at->next) {
         const struct sim_turner *turner = VIGIL_OWNER(at, struct sim_turner, link);
-        bool asleep = turner->loop != NULL && !turner->late_asked && !sim_turner_dead(turner);
+        bool asleep = turner->loop != NULL && !turner->late_asked &&
+                      !vigil__sim_turner_dead(turner);
         if (asleep && !turner->rests)
             check_loop(turner);
     }
 }
 
-void sim_check_fair(struct sim_turner *turner)
+void vigil__sim_check_fair(struct sim_turner *turner)
 {
     vigil_sim *sim = turner->host->sim;
-    sim_oracle_count(sim, "who is ready is served");
+    vigil__sim_oracle_count(sim, "who is ready is served");
     for (uint32_t i = 0; i < vigil__slab_slots(&turner->loop->ports); i++) {
         const struct vigil__port *port;
         struct sim_file *file = file_of(turner, i, &port);
@@ -65,7 +66,7 @@ void sim_check_fair(struct sim_turner *turner)
         file->passed_over = waits && file->in.read == file->seen_read ? file->passed_over + 1 : 0;
         file->seen_read = file->in.read;
         if (file->passed_over > PASSED_OVER_MAX)
-            sim_fail(sim, "who is ready is served", "descriptor %d waits for %u turns",
-                     (int)port->fd, file->passed_over);
+            vigil__sim_fail(sim, "who is ready is served", "descriptor %d waits for %u turns",
+                            (int)port->fd, file->passed_over);
     }
 }

@@ -57,9 +57,10 @@ static bool freed_release(vigil_sim *sim, union sim_block *block)
 
 static void check_poison(vigil_sim *sim, bool whole)
 {
-    sim_oracle_count(sim, "freed memory is left alone");
+    vigil__sim_oracle_count(sim, "freed memory is left alone");
     if (!whole)
-        sim_fail(sim, "freed memory is left alone", "a block was written to after it was freed");
+        vigil__sim_fail(sim, "freed memory is left alone",
+                        "a block was written to after it was freed");
 }
 
 static void block_free(struct sim_host *host, union sim_block *block)
@@ -78,11 +79,11 @@ static void block_free(struct sim_host *host, union sim_block *block)
 static union sim_block *block_new(struct sim_host *host, size_t size)
 {
     vigil_sim *sim = host->sim;
-    int planned = sim_call(host, VIGIL_SIM_CALL_ALLOCATE);
-    if (planned != 0 || sim_short_of_memory(host))
+    int planned = vigil__sim_call(host, VIGIL_SIM_CALL_ALLOCATE);
+    if (planned != 0 || vigil__sim_short_of_memory(host))
         return NULL;
     if (size > host->memory_limit - vigil__min(host->memory, host->memory_limit)) {
-        sim_hurt(host);
+        vigil__sim_hurt(host);
         return NULL;
     }
     union sim_block *block = vigil__alloc(&sim->memory, sizeof(*block) + size);
@@ -96,13 +97,13 @@ static union sim_block *block_new(struct sim_host *host, size_t size)
 }
 
 /* A block always moves when it is resized: who kept a pointer into the old one is found. */
-void *sim_resize(void *ctx, void *old, size_t old_size, size_t new_size)
+void *vigil__sim_resize(void *ctx, void *old, size_t old_size, size_t new_size)
 {
     struct sim_host *host = ctx;
     union sim_block *was = old != NULL ? (union sim_block *)old - 1 : NULL;
     if (was != NULL && was->is.size != old_size)
-        sim_fail(host->sim, "sizes of blocks", "a block of %zu bytes is called one of %zu",
-                 was->is.size, old_size);
+        vigil__sim_fail(host->sim, "sizes of blocks", "a block of %zu bytes is called one of %zu",
+                        was->is.size, old_size);
     union sim_block *block = NULL;
     if (new_size > 0) {
         block = block_new(host, new_size);
@@ -116,7 +117,7 @@ void *sim_resize(void *ctx, void *old, size_t old_size, size_t new_size)
     return block != NULL ? block + 1 : NULL;
 }
 
-bool sim_memory_check(vigil_sim *sim)
+bool vigil__sim_memory_check(vigil_sim *sim)
 {
     bool whole = true;
     while (!vigil__list_empty(&sim->freed))
@@ -125,7 +126,7 @@ bool sim_memory_check(vigil_sim *sim)
     return whole;
 }
 
-void sim_memory_clear(vigil_sim *sim)
+void vigil__sim_memory_clear(vigil_sim *sim)
 {
     for (struct vigil__link *at = sim->hosts.next; at != &sim->hosts; at = at->next) {
         struct sim_host *host = VIGIL_OWNER(at, struct sim_host, link);

@@ -16,10 +16,10 @@ static void fail_va(vigil_sim *sim, const char *oracle, const char *format, va_l
     sim->failed_oracle = oracle;
     int n = snprintf(sim->failure, sizeof(sim->failure), "%s: ", oracle);
     (void)vsnprintf(sim->failure + n, sizeof(sim->failure) - (size_t)n, format, args);
-    sim_story(sim, NULL, "FAILED %s", sim->failure);
+    vigil__sim_story(sim, NULL, "FAILED %s", sim->failure);
 }
 
-void sim_fail(vigil_sim *sim, const char *oracle, const char *format, ...)
+void vigil__sim_fail(vigil_sim *sim, const char *oracle, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -42,21 +42,21 @@ static struct sim_oracle *oracle_find(vigil_sim *sim, const char *name)
     return oracle;
 }
 
-void sim_oracle_count(vigil_sim *sim, const char *name)
+void vigil__sim_oracle_count(vigil_sim *sim, const char *name)
 {
     struct sim_oracle *oracle = oracle_find(sim, name);
     if (oracle != NULL)
         oracle->count++;
 }
 
-void sim_oracle_declare(vigil_sim *sim, const char *name)
+void vigil__sim_oracle_declare(vigil_sim *sim, const char *name)
 {
     (void)oracle_find(sim, name); /* without memory it is declared in the next world */
 }
 
 bool vigil_sim_always(vigil_sim *sim, const char *name, bool holds, const char *format, ...)
 {
-    sim_oracle_count(sim, name);
+    vigil__sim_oracle_count(sim, name);
     if (holds)
         return true;
     va_list args;
@@ -78,13 +78,13 @@ int vigil_sim_invariant(vigil_sim *sim, const char *name, bool (*holds)(void *ar
     return 0;
 }
 
-void sim_invariants_check(vigil_sim *sim)
+void vigil__sim_invariants_check(vigil_sim *sim)
 {
     for (struct vigil__link *at = sim->invariants.next; at != &sim->invariants; at = at->next) {
         struct sim_invariant *invariant = VIGIL_OWNER(at, struct sim_invariant, link);
-        sim_oracle_count(sim, invariant->name);
+        vigil__sim_oracle_count(sim, invariant->name);
         if (!invariant->holds(invariant->arg))
-            sim_fail(sim, invariant->name, "it does not hold any more");
+            vigil__sim_fail(sim, invariant->name, "it does not hold any more");
     }
 }
 
@@ -104,27 +104,28 @@ int vigil_sim_eventually(vigil_sim *sim, const char *name, bool (*holds)(void *a
 {
     struct goal goal = { holds, arg };
     vigil_sim_faults(sim, false);
-    sim_oracle_count(sim, name);
+    vigil__sim_oracle_count(sim, name);
     int status = vigil_sim_run_while(sim, not_yet, &goal, vigil__time_add(sim->now, within_ns));
     if (status < 0)
         return status;
     if (holds(arg))
         return 0;
-    sim_fail(sim, name, "it has not come within %.3f s, and no fault was in the way",
-             (double)within_ns / (double)VIGIL_S(1));
+    vigil__sim_fail(sim, name, "it has not come within %.3f s, and no fault was in the way",
+                    (double)within_ns / (double)VIGIL_S(1));
     return VIGIL_ETIMEDOUT;
 }
 
 bool vigil_sim_check_balance(vigil_sim *sim)
 {
-    sim_oracle_count(sim, "everything is given back");
+    vigil__sim_oracle_count(sim, "everything is given back");
     for (struct vigil__link *at = sim->hosts.next; at != &sim->hosts; at = at->next) {
         const struct sim_host *host = VIGIL_OWNER(at, struct sim_host, link);
         if (host->fd_count != 0 || host->memory != 0)
-            sim_fail(sim, "everything is given back", "%u descriptors are open, %zu bytes in use",
-                     host->fd_count, host->memory);
+            vigil__sim_fail(sim, "everything is given back",
+                            "%u descriptors are open, %zu bytes in use", host->fd_count,
+                            host->memory);
     }
-    return sim_memory_check(sim) && sim->failed_oracle == NULL;
+    return vigil__sim_memory_check(sim) && sim->failed_oracle == NULL;
 }
 
 const char *vigil_sim_failure(const vigil_sim *sim)
@@ -132,7 +133,7 @@ const char *vigil_sim_failure(const vigil_sim *sim)
     return sim->failed_oracle != NULL ? sim->failure : NULL;
 }
 
-void sim_oracles_clear(vigil_sim *sim)
+void vigil__sim_oracles_clear(vigil_sim *sim)
 {
     while (!vigil__list_empty(&sim->invariants)) {
         struct sim_invariant *each = VIGIL_OWNER(sim->invariants.next, struct sim_invariant, link);

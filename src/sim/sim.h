@@ -247,136 +247,137 @@ struct vigil_sim {
 };
 
 /* A copy of the table, with calls of its user's own in it, is that host, too. */
-static inline struct sim_host *sim_host_of(const vigil_host *table)
+static inline struct sim_host *vigil__sim_host_of(const vigil_host *table)
 {
     return table->self;
 }
 
 /* ---- choice.c ---- */
 
-int sim_choices_init(vigil_sim *sim);
-void sim_choices_clear(vigil_sim *sim);
-void sim_note(vigil_sim *sim, uint64_t what); /* into the hash */
+int vigil__sim_choices_init(vigil_sim *sim);
+void vigil__sim_choices_clear(vigil_sim *sim);
+void vigil__sim_note(vigil_sim *sim, uint64_t what); /* into the hash */
 
 /* ---- fault.c ---- */
 
-void sim_faults_init(vigil_sim *sim);
+void vigil__sim_faults_init(vigil_sim *sim);
 /* Whether that fault is to happen here and now.  `host` NULL: in the network. */
-bool sim_fault(vigil_sim *sim, struct sim_host *host, vigil_sim_fault fault);
+bool vigil__sim_fault(vigil_sim *sim, struct sim_host *host, vigil_sim_fault fault);
 /* Counts a call.  0, or the status with which it was planned to fail. */
-int sim_call(struct sim_host *host, vigil_sim_call call);
+int vigil__sim_call(struct sim_host *host, vigil_sim_call call);
 /* 0, or a status of the machine's shortage: of descriptors, buffers, memory. */
-int sim_short_of_fds(struct sim_host *host);
-int sim_short_of_buffers(struct sim_host *host);
-bool sim_short_of_memory(struct sim_host *host);
+int vigil__sim_short_of_fds(struct sim_host *host);
+int vigil__sim_short_of_buffers(struct sim_host *host);
+bool vigil__sim_short_of_memory(struct sim_host *host);
 /* A failure was injected: some connection of the host may suffer from it. */
-void sim_hurt(struct sim_host *host);
+void vigil__sim_hurt(struct sim_host *host);
 /* The same of a connection that is being made. */
-void sim_hurt_file(struct sim_file *file);
+void vigil__sim_hurt_file(struct sim_file *file);
 
 /* ---- world.c ---- */
 
 /* Sets (or moves) when the event happens.  False: no memory. */
-bool sim_event_at(vigil_sim *sim, struct sim_event *event, vigil_ns at);
-void sim_event_cancel(vigil_sim *sim, struct sim_event *event);
-void sim_story(vigil_sim *sim, const struct sim_host *host, const char *format, ...)
+bool vigil__sim_event_at(vigil_sim *sim, struct sim_event *event, vigil_ns at);
+void vigil__sim_event_cancel(vigil_sim *sim, struct sim_event *event);
+void vigil__sim_story(vigil_sim *sim, const struct sim_host *host, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-void sim_story_file(const struct sim_file *file, const char *format, ...)
+void vigil__sim_story_file(const struct sim_file *file, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* Something moved: whoever waits looks again. */
-static inline void sim_moved(vigil_sim *sim)
+static inline void vigil__sim_moved(vigil_sim *sim)
 {
     sim->progress++;
 }
 /* One step of the world: some loop but `self` turns, or time passes to what comes next, at most to
  * `deadline`.  False: nothing is left that could happen. */
-bool sim_step(vigil_sim *sim, const struct sim_turner *self, vigil_ns deadline);
+bool vigil__sim_step(vigil_sim *sim, const struct sim_turner *self, vigil_ns deadline);
 /* Takes a loop in: `turner` is filled but for its link. */
-void sim_turner_add(struct sim_turner *turner);
-void sim_turner_remove(struct sim_turner *turner);
-bool sim_turner_dead(const struct sim_turner *turner);
+void vigil__sim_turner_add(struct sim_turner *turner);
+void vigil__sim_turner_remove(struct sim_turner *turner);
+bool vigil__sim_turner_dead(const struct sim_turner *turner);
 
 /* ---- hosts.c ---- */
 
-struct sim_host *sim_host_find(vigil_sim *sim, const vigil_addr *addr);
-void sim_hosts_clear(vigil_sim *sim);
+struct sim_host *vigil__sim_host_find(vigil_sim *sim, const vigil_addr *addr);
+void vigil__sim_hosts_clear(vigil_sim *sim);
 /* What lies between two; never NULL. */
-const struct sim_link *sim_link_find(vigil_sim *sim, const struct sim_host *a,
-                                     const struct sim_host *b);
+const struct sim_link *vigil__sim_link_find(vigil_sim *sim, const struct sim_host *a,
+                                            const struct sim_host *b);
 /* One more descriptor of the file: the lowest that is free, as POSIX says, or of those that are not
  * below `lowest`. */
-int sim_fd_new(struct sim_host *host, struct sim_file *file, vigil_fd *out);
-int sim_fd_new_from(struct sim_host *host, struct sim_file *file, uint32_t lowest, vigil_fd *out);
-struct sim_file *sim_fd_file(const struct sim_host *host, vigil_fd fd);
-bool sim_fd_blocks(const struct sim_host *host, vigil_fd fd);
-int sim_fd_close(struct sim_host *host, vigil_fd fd);
+int vigil__sim_fd_new(struct sim_host *host, struct sim_file *file, vigil_fd *out);
+int vigil__sim_fd_new_from(struct sim_host *host, struct sim_file *file, uint32_t lowest,
+                           vigil_fd *out);
+struct sim_file *vigil__sim_fd_file(const struct sim_host *host, vigil_fd fd);
+bool vigil__sim_fd_blocks(const struct sim_host *host, vigil_fd fd);
+int vigil__sim_fd_close(struct sim_host *host, vigil_fd fd);
 /* Drops one of the file's refs. */
-void sim_file_release(struct sim_file *file);
+void vigil__sim_file_release(struct sim_file *file);
 
 /* ---- file.c ---- */
 
-struct sim_file *sim_file_new(struct sim_host *host, enum sim_kind kind);
-void sim_file_close(struct sim_file *file);
-void sim_files_clear(vigil_sim *sim);
+struct sim_file *vigil__sim_file_new(struct sim_host *host, enum sim_kind kind);
+void vigil__sim_file_close(struct sim_file *file);
+void vigil__sim_files_clear(vigil_sim *sim);
 /* The peer is connected at once, as by socketpair(2). */
-void sim_join(struct sim_file *a, struct sim_file *b);
-int sim_read(struct sim_file *file, void *p, size_t n);
-int sim_writev(struct sim_file *file, const vigil_iov *iov, size_t count);
-int sim_shutdown(struct sim_file *file);
-void sim_option(struct sim_file *file, enum vigil__sockopt option, int value);
+void vigil__sim_join(struct sim_file *a, struct sim_file *b);
+int vigil__sim_read(struct sim_file *file, void *p, size_t n);
+int vigil__sim_writev(struct sim_file *file, const vigil_iov *iov, size_t count);
+int vigil__sim_shutdown(struct sim_file *file);
+void vigil__sim_option(struct sim_file *file, enum vigil__sockopt option, int value);
 /* What is true of it, as poll(2) would say. */
-unsigned sim_ready(const struct sim_file *file);
+unsigned vigil__sim_ready(const struct sim_file *file);
 /* It is over, for the reason `error` if that is not 0. */
-void sim_break(struct sim_file *file, int error);
+void vigil__sim_break(struct sim_file *file, int error);
 
 /* ---- stream.c ---- */
 
-void sim_stream_init(struct sim_stream *in);
+void vigil__sim_stream_init(struct sim_stream *in);
 /* How much may be written to it now. */
-size_t sim_stream_room(const struct sim_stream *in);
+size_t vigil__sim_stream_room(const struct sim_stream *in);
 /* Puts bytes on their way to `to`; there is room for them.  False: no memory. */
-bool sim_stream_send(struct sim_file *to, const void *p, size_t n);
-size_t sim_stream_take(struct sim_stream *in, void *p, size_t n);
+bool vigil__sim_stream_send(struct sim_file *to, const void *p, size_t n);
+size_t vigil__sim_stream_take(struct sim_stream *in, void *p, size_t n);
 /* Behind what is under way to `to`: the end, or a reset.  Without memory it is there at once. */
-void sim_stream_end(struct sim_file *to, bool reset);
-void sim_stream_clear(vigil_sim *sim, struct sim_stream *in);
+void vigil__sim_stream_end(struct sim_file *to, bool reset);
+void vigil__sim_stream_clear(vigil_sim *sim, struct sim_stream *in);
 /* What may pass between the hosts again goes on. */
-void sim_healed(vigil_sim *sim);
+void vigil__sim_healed(vigil_sim *sim);
 /* Both ends are cut off from each other, and hear nothing of it. */
-void sim_vanish(struct sim_file *file);
+void vigil__sim_vanish(struct sim_file *file);
 
 /* ---- connect.c ---- */
 
 /* As the host table's connect. */
-int sim_connect(struct sim_file *file, const vigil_addr *to);
-int sim_bind(struct sim_file *file, const vigil_addr *addr);
-int sim_listen(struct sim_file *file, int backlog);
+int vigil__sim_connect(struct sim_file *file, const vigil_addr *to);
+int vigil__sim_bind(struct sim_file *file, const vigil_addr *addr);
+int vigil__sim_listen(struct sim_file *file, int backlog);
 /* As the host table's accept. */
-int sim_accept(struct sim_file *listener, vigil_fd *out);
+int vigil__sim_accept(struct sim_file *listener, vigil_fd *out);
 /* Those who wait at a listener that closes are reset. */
-void sim_listener_close(struct sim_file *listener);
-struct sim_name *sim_name_find(struct sim_host *host, const char *path, size_t len);
+void vigil__sim_listener_close(struct sim_file *listener);
+struct sim_name *vigil__sim_name_find(struct sim_host *host, const char *path, size_t len);
 
 /* ---- host_table.c ---- */
 
-void sim_host_table_fill(struct sim_host *host);
+void vigil__sim_host_table_fill(struct sim_host *host);
 
 /* ---- backends.c ---- */
 
 /* Those that a new host offers, best first, NULL behind the last: never freed. */
-const struct vigil__backend *const *sim_backends(struct sim_host *host);
+const struct vigil__backend *const *vigil__sim_backends(struct sim_host *host);
 
 /* ---- memory.c ---- */
 
-void *sim_resize(void *ctx, void *old, size_t old_size, size_t new_size);
+void *vigil__sim_resize(void *ctx, void *old, size_t old_size, size_t new_size);
 /* Looks at what was freed, and forgets it.  False: something was written to. */
-bool sim_memory_check(vigil_sim *sim);
-void sim_memory_clear(vigil_sim *sim);
+bool vigil__sim_memory_check(vigil_sim *sim);
+void vigil__sim_memory_clear(vigil_sim *sim);
 
 /* ---- backend.c, complete.c ---- */
 
-extern const struct vigil__backend sim_backend_ready;
-extern const struct vigil__backend sim_backend_complete;
+extern const struct vigil__backend vigil__sim_backend_ready;
+extern const struct vigil__backend vigil__sim_backend_complete;
 
 struct sim_entry { /* what is registered, by descriptor */
     uint64_t key;
@@ -412,32 +413,32 @@ struct sim_backend {
 };
 
 /* Performs operations; answers how many records that gives. */
-int sim_ops_records(struct sim_backend *backend, struct vigil__record *records, int cap);
+int vigil__sim_ops_records(struct sim_backend *backend, struct vigil__record *records, int cap);
 /* Whether one of them would end or go on now. */
-bool sim_ops_ready(const struct sim_backend *backend);
-int sim_ops_open(struct sim_backend *backend);
-void sim_ops_close(struct sim_backend *backend);
-int sim_ops_submit(void *self, struct vigil__op *op);
-void sim_ops_flush(void *self);
-void sim_ops_cancel(void *self, struct vigil__op *op);
-int sim_ops_close_fd(void *self, vigil_fd fd);
-void sim_ops_give(void *self, struct vigil__buf *buf);
+bool vigil__sim_ops_ready(const struct sim_backend *backend);
+int vigil__sim_ops_open(struct sim_backend *backend);
+void vigil__sim_ops_close(struct sim_backend *backend);
+int vigil__sim_ops_submit(void *self, struct vigil__op *op);
+void vigil__sim_ops_flush(void *self);
+void vigil__sim_ops_cancel(void *self, struct vigil__op *op);
+int vigil__sim_ops_close_fd(void *self, vigil_fd fd);
+void vigil__sim_ops_give(void *self, struct vigil__buf *buf);
 
 /* ---- library.c ---- */
 
 /* Time is about to pass: no loop waits for what is there already. */
-void sim_check_blocked(vigil_sim *sim);
+void vigil__sim_check_blocked(vigil_sim *sim);
 /* Behind a turn: whoever is ready has been served, or soon is. */
-void sim_check_fair(struct sim_turner *turner);
+void vigil__sim_check_fair(struct sim_turner *turner);
 
 /* ---- oracle.c ---- */
 
-void sim_fail(vigil_sim *sim, const char *oracle, const char *format, ...)
+void vigil__sim_fail(vigil_sim *sim, const char *oracle, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-void sim_oracles_clear(vigil_sim *sim);
-void sim_oracle_count(vigil_sim *sim, const char *name);
+void vigil__sim_oracles_clear(vigil_sim *sim);
+void vigil__sim_oracle_count(vigil_sim *sim, const char *name);
 /* It is to be looked at in some world: --strict fails when it never is. */
-void sim_oracle_declare(vigil_sim *sim, const char *name);
-void sim_invariants_check(vigil_sim *sim);
+void vigil__sim_oracle_declare(vigil_sim *sim, const char *name);
+void vigil__sim_invariants_check(vigil_sim *sim);
 
 #endif

@@ -12,7 +12,7 @@ enum { BYTES_MIN = 512, SEGMENTS_MIN = 4, JITTER_STEPS = 100 };
 static void segment_event(struct sim_event *event);
 static void arrive(struct sim_file *file, const struct sim_segment *segment);
 
-size_t sim_stream_room(const struct sim_stream *in)
+size_t vigil__sim_stream_room(const struct sim_stream *in)
 {
     uint64_t held = in->written - in->read;
     return held < in->cap ? in->cap - (size_t)held : 0;
@@ -84,7 +84,7 @@ static bool segment_room(vigil_sim *sim, struct sim_stream *in)
 static const struct sim_link *link_to(const struct sim_file *file)
 {
     const struct sim_host *from = file->peer != NULL ? file->peer->host : file->host;
-    return sim_link_find(file->sim, from, file->host);
+    return vigil__sim_link_find(file->sim, from, file->host);
 }
 
 /* When a segment of `n` bytes that leaves now arrives: never before the one that left before. */
@@ -123,14 +123,14 @@ static bool segment_send(struct sim_file *to, struct sim_segment segment, size_t
     if (!segment_room(to->sim, in))
         return false;
     segment.at = arrival(to, n);
-    if (in->count == 0 && !sim_event_at(to->sim, &in->event, segment.at))
+    if (in->count == 0 && !vigil__sim_event_at(to->sim, &in->event, segment.at))
         return false;
     in->last_at = segment.at;
     *segment_at(in, in->count++) = segment;
     return true;
 }
 
-bool sim_stream_send(struct sim_file *to, const void *p, size_t n)
+bool vigil__sim_stream_send(struct sim_file *to, const void *p, size_t n)
 {
     struct sim_stream *in = &to->in;
     if (!bytes_room(to->sim, in, n))
@@ -143,7 +143,7 @@ bool sim_stream_send(struct sim_file *to, const void *p, size_t n)
     return false;
 }
 
-size_t sim_stream_take(struct sim_stream *in, void *p, size_t n)
+size_t vigil__sim_stream_take(struct sim_stream *in, void *p, size_t n)
 {
     n = vigil__min(n, (size_t)(in->arrived - in->read));
     copy_out(in, in->read, p, n);
@@ -151,7 +151,7 @@ size_t sim_stream_take(struct sim_stream *in, void *p, size_t n)
     return n;
 }
 
-void sim_stream_end(struct sim_file *to, bool reset)
+void vigil__sim_stream_end(struct sim_file *to, bool reset)
 {
     if (to->sim->tap.ended != NULL && to->peer != NULL)
         to->sim->tap.ended(to->peer, reset);
@@ -160,9 +160,9 @@ void sim_stream_end(struct sim_file *to, bool reset)
         arrive(to, &segment);
 }
 
-void sim_stream_clear(vigil_sim *sim, struct sim_stream *in)
+void vigil__sim_stream_clear(vigil_sim *sim, struct sim_stream *in)
 {
-    sim_event_cancel(sim, &in->event);
+    vigil__sim_event_cancel(sim, &in->event);
     vigil__free(&sim->memory, in->bytes, in->room);
     vigil__free(&sim->memory, in->segments, in->segment_room * sizeof(*in->segments));
     in->bytes = NULL;
@@ -171,13 +171,13 @@ void sim_stream_clear(vigil_sim *sim, struct sim_stream *in)
     in->count = in->segment_room = 0;
 }
 
-void sim_vanish(struct sim_file *file)
+void vigil__sim_vanish(struct sim_file *file)
 {
     struct sim_file *ends[] = { file, file->peer };
     for (int i = 0; i < 2; i++) {
         ends[i]->vanished = ends[i]->hurt = true;
         ends[i]->in.count = 0;
-        sim_event_cancel(file->sim, &ends[i]->in.event);
+        vigil__sim_event_cancel(file->sim, &ends[i]->in.event);
     }
 }
 
@@ -189,13 +189,13 @@ static void arrive_nowhere(struct sim_file *file, const struct sim_segment *segm
     bool data = segment->upto > file->in.arrived;
     file->in.arrived = segment->upto;
     if (data && file->peer != NULL && file->peer->open)
-        sim_stream_end(file->peer, true);
+        vigil__sim_stream_end(file->peer, true);
 }
 
 static void arrive(struct sim_file *file, const struct sim_segment *segment)
 {
     struct sim_stream *in = &file->in;
-    sim_note(file->sim, segment->upto);
+    vigil__sim_note(file->sim, segment->upto);
     if (!file->open) {
         arrive_nowhere(file, segment);
         return;
@@ -206,9 +206,9 @@ static void arrive(struct sim_file *file, const struct sim_segment *segment)
     in->fin_arrived = in->fin_arrived || segment->fin;
     file->activity++;
     file->inputs += !segment->fin && !segment->reset;
-    sim_moved(file->sim);
+    vigil__sim_moved(file->sim);
     if (segment->reset)
-        sim_break(file, VIGIL_ECONNRESET);
+        vigil__sim_break(file, VIGIL_ECONNRESET);
 }
 
 /* Nothing reaches a host that is cut off or dead; what was sent is sent again when it is back. */
@@ -223,7 +223,7 @@ static void segment_event(struct sim_event *event)
     struct sim_file *file = VIGIL_OWNER(in, struct sim_file, in);
     if (is_out_of_reach(file))
         return;
-    sim_note(file->sim, (uint64_t)file->sim->now);
+    vigil__sim_note(file->sim, (uint64_t)file->sim->now);
     while (in->count > 0 && segment_at(in, 0)->at <= file->sim->now) {
         struct sim_segment segment = *segment_at(in, 0);
         in->first = (in->first + 1) & (in->segment_room - 1);
@@ -231,21 +231,22 @@ static void segment_event(struct sim_event *event)
         arrive(file, &segment);
     }
     if (in->count > 0)
-        (void)sim_event_at(file->sim, event, segment_at(in, 0)->at); /* it has been in: no memory */
+        (void)vigil__sim_event_at(file->sim, event,
+                                  segment_at(in, 0)->at); /* it has been in: no memory */
 }
 
-void sim_stream_init(struct sim_stream *in)
+void vigil__sim_stream_init(struct sim_stream *in)
 {
     in->cap = SIM_BUFFER;
     in->event.fn = segment_event;
 }
 
-void sim_healed(vigil_sim *sim)
+void vigil__sim_healed(vigil_sim *sim)
 {
     for (struct vigil__link *at = sim->files.next; at != &sim->files; at = at->next) {
         struct sim_file *file = VIGIL_OWNER(at, struct sim_file, link);
         if (file->in.count > 0 && !is_out_of_reach(file))
-            (void)sim_event_at(sim, &file->in.event, segment_at(&file->in, 0)->at);
+            (void)vigil__sim_event_at(sim, &file->in.event, segment_at(&file->in, 0)->at);
     }
-    sim_moved(sim);
+    vigil__sim_moved(sim);
 }

@@ -32,11 +32,11 @@ int vigil_sim_open(vigil_sim **out, const vigil_sim_options *options)
                                     &sim->invariants, &sim->oracles,   &sim->freed };
     for (size_t i = 0; i < VIGIL_COUNT(lists); i++)
         vigil__list_init(lists[i]);
-    if (sim_choices_init(sim) < 0) {
+    if (vigil__sim_choices_init(sim) < 0) {
         vigil_sim_close(sim);
         return VIGIL_ENOMEM;
     }
-    sim_faults_init(sim);
+    vigil__sim_faults_init(sim);
     *out = sim;
     return 0;
 }
@@ -54,12 +54,12 @@ void vigil_sim_close(vigil_sim *sim)
 {
     if (sim == NULL)
         return;
-    sim_files_clear(sim);
-    sim_memory_clear(sim);
-    sim_hosts_clear(sim);
-    sim_oracles_clear(sim);
+    vigil__sim_files_clear(sim);
+    vigil__sim_memory_clear(sim);
+    vigil__sim_hosts_clear(sim);
+    vigil__sim_oracles_clear(sim);
     laters_clear(sim);
-    sim_choices_clear(sim);
+    vigil__sim_choices_clear(sim);
     vigil__heap_clear(&sim->heap);
     vigil__free(&sim->memory, sim->events, sim->event_room * sizeof(struct sim_event *));
     const vigil_allocator memory = sim->memory;
@@ -96,14 +96,14 @@ static bool event_enter(vigil_sim *sim, struct sim_event *event)
     return true;
 }
 
-bool sim_event_at(vigil_sim *sim, struct sim_event *event, vigil_ns at)
+bool vigil__sim_event_at(vigil_sim *sim, struct sim_event *event, vigil_ns at)
 {
     if (event->id == 0 && !event_enter(sim, event))
         return false;
     return vigil__heap_set(&sim->heap, event->id, at > sim->now ? at : sim->now);
 }
 
-void sim_event_cancel(vigil_sim *sim, struct sim_event *event)
+void vigil__sim_event_cancel(vigil_sim *sim, struct sim_event *event)
 {
     if (event->id == 0)
         return;
@@ -121,13 +121,13 @@ static void advance(vigil_sim *sim, vigil_ns to)
         struct sim_event *event = sim->events[sim->heap.entries[0].owner];
         if (sim->heap.entries[0].due > sim->now)
             sim->now = sim->heap.entries[0].due;
-        sim_event_cancel(sim, event);
+        vigil__sim_event_cancel(sim, event);
         event->fn(event);
-        sim_moved(sim);
+        vigil__sim_moved(sim);
     }
     if (to > sim->now)
         sim->now = to;
-    sim_moved(sim);
+    vigil__sim_moved(sim);
 }
 
 int vigil_sim_after(vigil_sim *sim, vigil_ns delay_ns, void (*fn)(void *arg), void *arg)
@@ -138,7 +138,7 @@ int vigil_sim_after(vigil_sim *sim, vigil_ns delay_ns, void (*fn)(void *arg), vo
     if (later == NULL)
         return VIGIL_ENOMEM;
     *later = (struct sim_later){ .event.fn = event_later, .sim = sim, .fn = fn, .arg = arg };
-    if (!sim_event_at(sim, &later->event, vigil__time_add(sim->now, delay_ns))) {
+    if (!vigil__sim_event_at(sim, &later->event, vigil__time_add(sim->now, delay_ns))) {
         vigil__free(&sim->memory, later, sizeof(*later));
         return VIGIL_ENOMEM;
     }
@@ -157,18 +157,18 @@ static void event_later(struct sim_event *event)
 
 /* ---- whose turn it is ---- */
 
-void sim_turner_add(struct sim_turner *turner)
+void vigil__sim_turner_add(struct sim_turner *turner)
 {
     turner->epoch = turner->host->epoch;
     vigil__list_append(&turner->host->sim->turners, &turner->link);
 }
 
-void sim_turner_remove(struct sim_turner *turner)
+void vigil__sim_turner_remove(struct sim_turner *turner)
 {
     vigil__list_remove(&turner->link);
 }
 
-bool sim_turner_dead(const struct sim_turner *turner)
+bool vigil__sim_turner_dead(const struct sim_turner *turner)
 {
     return turner->host->dead || turner->epoch != turner->host->epoch;
 }
@@ -176,7 +176,7 @@ bool sim_turner_dead(const struct sim_turner *turner)
 /* One that is inside a turn already is not turned: it is `self`, who waits. */
 static bool can_turn(const struct sim_turner *turner)
 {
-    return turner->loop != NULL && !turner->host->sim->by_hand && !sim_turner_dead(turner) &&
+    return turner->loop != NULL && !turner->host->sim->by_hand && !vigil__sim_turner_dead(turner) &&
            atomic_load_explicit(&turner->loop->owner, memory_order_relaxed) == NULL;
 }
 
@@ -191,7 +191,7 @@ static vigil_ns turner_due(vigil_sim *sim, struct sim_turner *turner)
     if (!turner->late_asked) {
         turner->late_asked = true;
         turner->late_until = sim->now;
-        if (sim_fault(sim, turner->host, VIGIL_SIM_LATE_TIMER))
+        if (vigil__sim_fault(sim, turner->host, VIGIL_SIM_LATE_TIMER))
             turner->late_until += VIGIL_US(
                 1 + vigil_sim_choose(sim, "late by us", (uint32_t)late_max_us));
     }
@@ -212,9 +212,10 @@ static void check_spin(vigil_sim *sim, const struct sim_host *host, int callback
     if (sim->idle_turns > SIM_SPIN_MAX || sim->idle_calls > SIM_SPIN_CALLS_MAX) {
         char where[VIGIL_ADDR_TEXT_MAX];
         vigil_addr_format(&host->address, where, sizeof(where));
-        sim_fail(sim, "no spinning", "a loop of %s turns and turns, and nothing moves", where);
+        vigil__sim_fail(sim, "no spinning", "a loop of %s turns and turns, and nothing moves",
+                        where);
     }
-    sim_oracle_count(sim, "no spinning");
+    vigil__sim_oracle_count(sim, "no spinning");
 }
 
 /* Turns the one that waited longest, of those that have something to do. */
@@ -233,7 +234,7 @@ static bool turn_one(vigil_sim *sim, const struct sim_turner *self)
         int callbacks = vigil_loop_turn(turner->loop, VIGIL_NOWAIT);
         check_spin(sim, host, callbacks);
         if (sim->turners.prev == at) /* its loop was not closed in there */
-            sim_check_fair(turner);
+            vigil__sim_check_fair(turner);
         return true;
     }
     return false;
@@ -259,15 +260,15 @@ static bool step(vigil_sim *sim, const struct sim_turner *self, vigil_ns deadlin
         next = next < deadline ? next : deadline;
         if (next == VIGIL_FOREVER)
             return false;
-        sim_check_blocked(sim);
+        vigil__sim_check_blocked(sim);
         advance(sim, next);
     }
-    sim_invariants_check(sim);
+    vigil__sim_invariants_check(sim);
     return true;
 }
 
 /* To a loop that waits, all that goes on meanwhile is another thread. */
-bool sim_step(vigil_sim *sim, const struct sim_turner *self, vigil_ns deadline)
+bool vigil__sim_step(vigil_sim *sim, const struct sim_turner *self, vigil_ns deadline)
 {
     if (self == NULL || self->loop == NULL)
         return step(sim, self, deadline);
@@ -284,14 +285,14 @@ int vigil_sim_run_while(vigil_sim *sim, bool (*goes_on)(void *arg), void *arg, v
             return 0;
         if (!turn_one(sim, NULL)) {
             vigil_ns next = next_time(sim, NULL);
-            sim_check_blocked(sim);
+            vigil__sim_check_blocked(sim);
             if (next == VIGIL_FOREVER)
                 return 1;
             advance(sim, next < until_ns ? next : until_ns);
             if (sim->now >= until_ns)
                 return 0;
         }
-        sim_invariants_check(sim);
+        vigil__sim_invariants_check(sim);
     }
     return VIGIL_ECANCELED;
 }
@@ -326,7 +327,7 @@ static void name_address(const vigil_addr *addr, char *text, size_t size)
         vigil_addr_format(addr, text, size);
 }
 
-void sim_story(vigil_sim *sim, const struct sim_host *host, const char *format, ...)
+void vigil__sim_story(vigil_sim *sim, const struct sim_host *host, const char *format, ...)
 {
     char who[96] = "";
     va_list args;
@@ -353,7 +354,7 @@ void vigil_sim_tell(vigil_sim *sim, const char *format, ...)
     va_end(args);
 }
 
-void sim_story_file(const struct sim_file *file, const char *format, ...)
+void vigil__sim_story_file(const struct sim_file *file, const char *format, ...)
 {
     char local[96], remote[96], who[200];
     va_list args;

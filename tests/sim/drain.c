@@ -9,7 +9,7 @@
 static void note_debt(struct client *c)
 {
     vigil_fd fd = vigil_conn_fd(c->rig->client_loop, c->conn);
-    const struct sim_file *file = sim_fd_file(sim_host_of(c->rig->client_host), fd);
+    const struct sim_file *file = vigil__sim_fd_file(vigil__sim_host_of(c->rig->client_host), fd);
     bool believed = c->rig->sim->rate[VIGIL_SIM_EAGAIN] ==
                     0; /* when it says that nothing is there */
     c->drained = true;

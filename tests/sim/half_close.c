@@ -28,7 +28,7 @@ static void answers(vigil_loop *loop, vigil_conn conn, void *ctx)
             vigil_sim_always(served->rig->sim, "a send fails for a reason",
                              err == VIGIL_ENOMEM || err == VIGIL_EFULL || err == VIGIL_ECLOSED,
                              "%s", vigil_err_name(err));
-            sim_hurt(sim_host_of(served->rig->server_host));
+            vigil__sim_hurt(vigil__sim_host_of(served->rig->server_host));
             (void)vigil_abort(loop, conn); /* it lives */
             return;
         }

@@ -44,8 +44,8 @@ static void starts_again(void *arg)
     bool up = vigil_loop_open(&rig->server, &options) == 0 && rig_listen(rig, &echo_ops, NULL);
     vigil_sim_always(rig->sim, "a host comes up again", up, "it does not");
     vigil_sim_faults(rig->sim, true);
-    sim_host_of(rig->server_host)->bytes_out = 0; /* as the new loop counts */
-    sim_host_of(rig->server_host)->bytes_in = 0;
+    vigil__sim_host_of(rig->server_host)->bytes_out = 0; /* as the new loop counts */
+    vigil__sim_host_of(rig->server_host)->bytes_in = 0;
 }
 
 static vigil_ns choose_ms(vigil_sim *sim, const char *label, uint32_t max)

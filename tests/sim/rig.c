@@ -24,7 +24,7 @@ static void client_look(struct client *c)
 {
     struct rig *rig = c->rig;
     vigil_fd fd = vigil_conn_fd(rig->client_loop, c->conn);
-    const struct sim_file *file = sim_fd_file(sim_host_of(rig->client_host), fd);
+    const struct sim_file *file = vigil__sim_fd_file(vigil__sim_host_of(rig->client_host), fd);
     if (file != NULL && file->hurt)
         c->excused = true;
 }
@@ -317,7 +317,7 @@ static bool memory_bounded(void *arg)
 static bool counters_agree(void *arg)
 {
     const struct rig *rig = arg;
-    const struct sim_host *host = sim_host_of(rig->server_host);
+    const struct sim_host *host = vigil__sim_host_of(rig->server_host);
     vigil_stats stats;
     vigil_stats_get(rig->server, &stats);
     /* A kernel may have sent what the loop will be told of: tests/model/calls. */

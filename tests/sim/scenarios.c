@@ -62,7 +62,7 @@ static const char *const oracles[] = {
 void scenario_play(vigil_sim *sim, const uint32_t *only)
 {
     for (size_t o = 0; o < VIGIL_COUNT(oracles); o++)
-        sim_oracle_declare(sim, oracles[o]);
+        vigil__sim_oracle_declare(sim, oracles[o]);
     uint32_t i = vigil_sim_choose(sim, "scenario", VIGIL_COUNT(scenarios));
     scenarios[only != NULL ? *only : i].play(sim);
 }

@@ -132,7 +132,7 @@ void observe_nothing(void)
 
 static void watch(struct observed *o, vigil_fd fd)
 {
-    struct sim_file *file = sim_fd_file(world.host, fd);
+    struct sim_file *file = vigil__sim_fd_file(world.host, fd);
     if (file != NULL)
         file->watched = o;
 }
@@ -248,7 +248,7 @@ void observe_used(vigil_loop *loop, vigil_conn conn, size_t used)
 void observe_eof(vigil_loop *loop, vigil_conn conn)
 {
     struct observed *o = called(loop, conn, "eof", true);
-    const struct sim_file *file = sim_fd_file(world.host, vigil_conn_fd(loop, conn));
+    const struct sim_file *file = vigil__sim_fd_file(world.host, vigil_conn_fd(loop, conn));
     if (o == NULL || (file != NULL && file->kind == SIM_REGULAR))
         return;
     if (o->ended)

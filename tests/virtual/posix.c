@@ -2,7 +2,7 @@
  *
  * posix.c -- the POSIX calls of the conformance suite, on a host of a simulated world.
  *
- * They go around what is counted and made to fail for the library: sim_call() is not told.
+ * They go around what is counted and made to fail for the library: vigil__sim_call() is not told.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -51,7 +51,7 @@ static int answer(int status)
 static struct sim_file *file_of(int fd)
 {
     world_pass(WORLD_CALL_NS);
-    struct sim_file *file = sim_fd_file(world.host, fd);
+    struct sim_file *file = vigil__sim_fd_file(world.host, fd);
     if (file == NULL)
         errno = EBADF;
     return file;
@@ -79,11 +79,11 @@ int virtual_socket(int family, int type, int protocol)
     if ((type & 0xf) != SOCK_STREAM)
         virtual_skip("a world has no datagrams");
     world_pass(WORLD_CALL_NS);
-    struct sim_file *file = sim_file_new(world.host, SIM_SOCKET);
+    struct sim_file *file = vigil__sim_file_new(world.host, SIM_SOCKET);
     vigil_fd fd;
-    int err = file != NULL ? sim_fd_new(world.host, file, &fd) : VIGIL_ENOMEM;
+    int err = file != NULL ? vigil__sim_fd_new(world.host, file, &fd) : VIGIL_ENOMEM;
     if (err < 0 && file != NULL)
-        sim_file_close(file);
+        vigil__sim_file_close(file);
     if (err < 0)
         return answer(err);
     file->blocking = (type & SOCK_NONBLOCK) == 0;
@@ -93,7 +93,7 @@ int virtual_socket(int family, int type, int protocol)
 static int both(int err, int fds[2], bool blocking)
 {
     for (int i = 0; i < 2 && err == 0; i++)
-        sim_fd_file(world.host, own(fds[i]))->blocking = blocking;
+        vigil__sim_fd_file(world.host, own(fds[i]))->blocking = blocking;
     return answer(err);
 }
 
@@ -117,7 +117,7 @@ int virtual_close(int fd)
     if (file_of(fd) == NULL)
         return -1;
     world.fds[fd].own = false;
-    (void)sim_fd_close(world.host, fd); /* it is open: cannot fail */
+    (void)vigil__sim_fd_close(world.host, fd); /* it is open: cannot fail */
     world_pass(WORLD_CALL_NS);
     return 0;
 }
@@ -128,7 +128,7 @@ static int dup_from(int fd, int lowest)
     if (file == NULL)
         return -1;
     vigil_fd out;
-    int err = sim_fd_new_from(world.host, file, (uint32_t)lowest, &out);
+    int err = vigil__sim_fd_new_from(world.host, file, (uint32_t)lowest, &out);
     return err < 0 ? answer(err) : own(out);
 }
 
@@ -140,7 +140,7 @@ int virtual_dup(int fd)
 int virtual_dup3(int fd, int number, int flags)
 {
     (void)flags;
-    if (sim_fd_file(world.host, number) != NULL)
+    if (vigil__sim_fd_file(world.host, number) != NULL)
         (void)virtual_close(number);
     return dup_from(fd, number);
 }
@@ -203,13 +203,13 @@ int virtual_bind(int fd, const struct sockaddr *addr, socklen_t size)
     vigil_addr at;
     if (file == NULL)
         return -1;
-    return answer(from_system(&at, addr, size) ? sim_bind(file, &at) : VIGIL_EINVAL);
+    return answer(from_system(&at, addr, size) ? vigil__sim_bind(file, &at) : VIGIL_EINVAL);
 }
 
 int virtual_listen(int fd, int backlog)
 {
     struct sim_file *file = file_of(fd);
-    return file != NULL ? answer(sim_listen(file, backlog)) : -1;
+    return file != NULL ? answer(vigil__sim_listen(file, backlog)) : -1;
 }
 
 int virtual_accept(int fd, struct sockaddr *addr, socklen_t *size)
@@ -220,11 +220,11 @@ int virtual_accept(int fd, struct sockaddr *addr, socklen_t *size)
     if (file->blocking)
         (void)world_wait(file, VIGIL_IN, until(world.fds[fd].recv_ns)); /* what came is asked for */
     vigil_fd out;
-    int err = sim_accept(file, &out);
+    int err = vigil__sim_accept(file, &out);
     if (err < 0)
         return answer(err);
-    sim_fd_file(world.host, own(out))->blocking = true;
-    return to_system(&sim_fd_file(world.host, out)->remote, addr, size) < 0 ? -1 : out;
+    vigil__sim_fd_file(world.host, own(out))->blocking = true;
+    return to_system(&vigil__sim_fd_file(world.host, out)->remote, addr, size) < 0 ? -1 : out;
 }
 
 int virtual_connect(int fd, const struct sockaddr *addr, socklen_t size)
@@ -233,7 +233,7 @@ int virtual_connect(int fd, const struct sockaddr *addr, socklen_t size)
     vigil_addr to;
     if (file == NULL)
         return -1;
-    int err = from_system(&to, addr, size) ? sim_connect(file, &to) : VIGIL_EINVAL;
+    int err = from_system(&to, addr, size) ? vigil__sim_connect(file, &to) : VIGIL_EINVAL;
     if (err == VIGIL__EAGAIN && file->blocking) {
         if (!world_wait(file, VIGIL_OUT, until(world.fds[fd].send_ns)))
             return answer(VIGIL__EAGAIN);
@@ -266,7 +266,7 @@ int virtual_getpeername(int fd, struct sockaddr *addr, socklen_t *size)
 static int row_reads(struct sim_file *file, void *p, size_t n)
 {
     world.by_row = true;
-    int got = sim_read(file, p, n);
+    int got = vigil__sim_read(file, p, n);
     world.by_row = false;
     return got;
 }
@@ -274,7 +274,7 @@ static int row_reads(struct sim_file *file, void *p, size_t n)
 static int row_writes(struct sim_file *file, const void *p, size_t n)
 {
     world.by_row = true;
-    int sent = sim_writev(file, &(vigil_iov){ p, n }, 1);
+    int sent = vigil__sim_writev(file, &(vigil_iov){ p, n }, 1);
     world.by_row = false;
     return sent;
 }
@@ -349,7 +349,7 @@ int virtual_shutdown(int fd, int how)
     struct sim_file *file = file_of(fd);
     if (file == NULL)
         return -1;
-    int err = how != SHUT_RD ? sim_shutdown(file) : 0;
+    int err = how != SHUT_RD ? vigil__sim_shutdown(file) : 0;
     if (how != SHUT_WR && err == 0) {
         file->in.fin_arrived = true;
         file->activity++;
@@ -384,13 +384,13 @@ int virtual_setsockopt(int fd, int level, int name, const void *value, socklen_t
     else if (name == SO_SNDTIMEO)
         world.fds[fd].send_ns = time_limit(value);
     else if (name == SO_LINGER)
-        sim_option(file, VIGIL__SO_RESET, number); /* l_onoff; l_linger is 0 in the tests */
+        vigil__sim_option(file, VIGIL__SO_RESET, number); /* l_onoff; l_linger is 0 in the tests */
     else if (name == SO_RCVBUF)
-        sim_option(file, VIGIL__SO_RCVBUF, number);
+        vigil__sim_option(file, VIGIL__SO_RCVBUF, number);
     else if (name == SO_SNDBUF)
-        sim_option(file, VIGIL__SO_SNDBUF, number);
+        vigil__sim_option(file, VIGIL__SO_SNDBUF, number);
     else if (name == SO_REUSEPORT)
-        sim_option(file, VIGIL__SO_REUSEPORT, number);
+        vigil__sim_option(file, VIGIL__SO_REUSEPORT, number);
     return 0;
 }
 
@@ -434,8 +434,8 @@ static int poll_now(struct pollfd *entries, nfds_t count)
     int found = 0;
     for (nfds_t i = 0; i < count; i++) {
         unsigned asked = (unsigned short)entries[i].events | VIGIL_ERR | VIGIL_HUP;
-        const struct sim_file *file = sim_fd_file(world.host, entries[i].fd);
-        unsigned events = file != NULL ? sim_ready(file) & asked : VIGIL_NVAL;
+        const struct sim_file *file = vigil__sim_fd_file(world.host, entries[i].fd);
+        unsigned events = file != NULL ? vigil__sim_ready(file) & asked : VIGIL_NVAL;
         entries[i].revents = (short)(entries[i].fd < 0 ? 0 : events);
         found += entries[i].revents != 0;
     }
@@ -448,7 +448,7 @@ int virtual_poll(struct pollfd *entries, nfds_t count, int timeout_ms)
     vigil_ns deadline = timeout_ms < 0 ? VIGIL_FOREVER : until(VIGIL_MS(timeout_ms));
     int found;
     while ((found = poll_now(entries, count)) == 0 && world.sim->now < deadline)
-        if (!sim_step(world.sim, NULL, deadline))
+        if (!vigil__sim_step(world.sim, NULL, deadline))
             virtual_skip("a wait without an end");
     return found;
 }
@@ -481,7 +481,7 @@ int virtual_usleep(useconds_t us)
 int virtual_open(const char *path, int flags, ...)
 {
     (void)flags;
-    struct sim_name *name = sim_name_find(world.host, path, strlen(path));
+    struct sim_name *name = vigil__sim_name_find(world.host, path, strlen(path));
     if (name == NULL && (flags & O_CREAT) == 0 && strncmp(path, "/dev/", 5) != 0 &&
         strncmp(path, "/proc/", 6) != 0)
         return answer(VIGIL_ENOENT);
@@ -561,7 +561,7 @@ off_t virtual_lseek(int fd, off_t at, int from)
 
 int virtual_stat(const char *path, struct stat *out)
 {
-    const struct sim_name *name = sim_name_find(world.host, path, strlen(path));
+    const struct sim_name *name = vigil__sim_name_find(world.host, path, strlen(path));
     if (name == NULL)
         return answer(VIGIL_ENOENT);
     *out = (struct stat){ .st_mode = S_IFSOCK | name->mode, .st_ino = name->identity };
@@ -571,13 +571,13 @@ int virtual_stat(const char *path, struct stat *out)
 int virtual_access(const char *path, int how)
 {
     (void)how;
-    bool there = sim_name_find(world.host, path, strlen(path)) != NULL;
+    bool there = vigil__sim_name_find(world.host, path, strlen(path)) != NULL;
     return there ? 0 : answer(VIGIL_ENOENT);
 }
 
 int virtual_unlink(const char *path)
 {
-    if (sim_name_find(world.host, path, strlen(path)) == NULL)
+    if (vigil__sim_name_find(world.host, path, strlen(path)) == NULL)
         return answer(VIGIL_ENOENT);
     return answer(world.table->unlink(world.table->self, path));
 }

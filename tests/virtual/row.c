@@ -28,7 +28,7 @@ const vigil_host *__wrap_vigil__host_system(void)
 int __wrap_vigil__call_check_fd(vigil_fd fd);
 int __wrap_vigil__call_check_fd(vigil_fd fd)
 {
-    return sim_fd_file(world.host, fd) != NULL ? 0 : VIGIL_EBADF;
+    return vigil__sim_fd_file(world.host, fd) != NULL ? 0 : VIGIL_EBADF;
 }
 
 void world_failed(const char *format, ...)
@@ -54,15 +54,16 @@ void world_pass(vigil_ns duration)
 {
     vigil_ns to = vigil__time_add(world.sim->now, duration);
     while (world.sim->now < to)
-        (void)sim_step(world.sim, NULL, to); /* no loop turns: time passes, at most to `to` */
+        (void)vigil__sim_step(world.sim, NULL,
+                              to); /* no loop turns: time passes, at most to `to` */
 }
 
 bool world_wait(const struct sim_file *file, unsigned events, vigil_ns deadline)
 {
-    while ((sim_ready(file) & (events | VIGIL_ERR | VIGIL_HUP)) == 0) {
+    while ((vigil__sim_ready(file) & (events | VIGIL_ERR | VIGIL_HUP)) == 0) {
         if (world.sim->now >= deadline)
             return false;
-        if (!sim_step(world.sim, NULL, deadline))
+        if (!vigil__sim_step(world.sim, NULL, deadline))
             virtual_skip("a call that waits without an end");
     }
     return true;
@@ -254,13 +255,13 @@ int virtual_backend_features(const char *name, vigil_feature *out, int max)
 
 void *virtual_resize(void *old, size_t old_size, size_t new_size)
 {
-    return sim_resize(world.host, old, old_size, new_size);
+    return vigil__sim_resize(world.host, old, old_size, new_size);
 }
 
 void virtual_note_fds(unsigned char *open_fds, size_t count)
 {
     for (size_t fd = 0; fd < count; fd++)
-        open_fds[fd] = world.host != NULL && sim_fd_file(world.host, (vigil_fd)fd) != NULL;
+        open_fds[fd] = world.host != NULL && vigil__sim_fd_file(world.host, (vigil_fd)fd) != NULL;
 }
 
 /* ---- a row ---- */
@@ -307,7 +308,7 @@ void virtual_begin(virtual_leave_fn *leave)
         world_failed("no memory for a world");
         exit(1);
     }
-    world.host = sim_host_of(world.table);
+    world.host = vigil__sim_host_of(world.table);
     observe_world();
     sim_bind_call = world.host->table.bind;
     world.host->table.bind = bind_in_directory;
@@ -321,7 +322,7 @@ void virtual_begin(virtual_leave_fn *leave)
 static void close_own(void)
 {
     for (int fd = 0; fd < WORLD_FDS_MAX; fd++)
-        if (world.fds[fd].own && sim_fd_file(world.host, fd) != NULL)
+        if (world.fds[fd].own && vigil__sim_fd_file(world.host, fd) != NULL)
             (void)virtual_close(fd);
 }
 

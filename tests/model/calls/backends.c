@@ -48,7 +48,7 @@ static struct world_frame enter(struct modelled *m)
 {
     struct world_frame outer = world;
     world = m->frame;
-    world.dead = sim_turner_dead(&m->turner);
+    world.dead = vigil__sim_turner_dead(&m->turner);
     world.may_pass = world.told = false;
     return outer;
 }
@@ -94,9 +94,9 @@ static void note_op_record(struct modelled *m, const struct vigil__record *recor
     uint32_t i = 0;
     while (i < m->op_count && m->ops[i]->key != record->key)
         i++;
-    sim_oracle_count(sim, "operations end once");
+    vigil__sim_oracle_count(sim, "operations end once");
     if (i == m->op_count)
-        sim_fail(sim, "operations end once", "a record is of one that is not under way");
+        vigil__sim_fail(sim, "operations end once", "a record is of one that is not under way");
     else if ((record->flags & VIGIL__RECORD_MORE) == 0)
         m->ops[i] = m->ops[--m->op_count];
 }
@@ -114,9 +114,9 @@ static void note_records(struct modelled *m, const struct vigil__record *records
 
 static bool is_ready(const struct modelled *m, vigil_fd fd, uint32_t want)
 {
-    const struct sim_file *file = sim_fd_file(m->turner.host, fd);
+    const struct sim_file *file = vigil__sim_fd_file(m->turner.host, fd);
     const uint32_t asked = VIGIL_IN | VIGIL_OUT | VIGIL_PRI | VIGIL_RDHUP;
-    return file != NULL && (sim_ready(file) & want & m->caps.events & asked) != 0;
+    return file != NULL && (vigil__sim_ready(file) & want & m->caps.events & asked) != 0;
 }
 
 /* It would sleep now: nothing of what it was told to wait for may be there. */
@@ -124,17 +124,17 @@ static void check_sleep(struct modelled *m)
 {
     static const char name[] = "nobody sleeps beside what is ready";
     vigil_sim *sim = m->turner.host->sim;
-    sim_oracle_count(sim, name);
+    vigil__sim_oracle_count(sim, name);
     for (uint32_t fd = 0; fd < m->watched_room; fd++) {
         const struct watched *watched = &m->watched[fd];
         bool told_once = watched->fired || (watched->want & VIGIL_EDGE) != 0;
         if (!told_once && is_ready(m, (vigil_fd)fd, watched->want))
-            sim_fail(sim, name, "%s: descriptor %u", m->inner->name, fd);
+            vigil__sim_fail(sim, name, "%s: descriptor %u", m->inner->name, fd);
     }
     for (uint32_t i = 0; i < m->op_count; i++) {
         const struct vigil__op *op = m->ops[i];
         if (op->kind == VIGIL__OP_SEND || is_ready(m, op->fd, VIGIL_IN))
-            sim_fail(sim, name, "%s: an operation of descriptor %d", m->inner->name, op->fd);
+            vigil__sim_fail(sim, name, "%s: an operation of descriptor %d", m->inner->name, op->fd);
     }
 }
 
@@ -153,7 +153,7 @@ static void note_status(struct modelled *m, int status)
     if (status >= 0)
         return;
     m->rest.fn = rest_over;
-    m->turner.rests = sim_event_at(sim, &m->rest, sim->now + rest_ns);
+    m->turner.rests = vigil__sim_event_at(sim, &m->rest, sim->now + rest_ns);
 }
 
 static bool answers(const struct sim_turner *turner)
@@ -192,7 +192,7 @@ static int modelled_open(const struct vigil__backend *inner, void **self,
                          const struct vigil__backend_config *config,
                          struct vigil__backend_caps *found, bool operations)
 {
-    struct sim_host *host = sim_host_of(config->host);
+    struct sim_host *host = vigil__sim_host_of(config->host);
     struct vigil__backend_config inner_config = *config;
     struct modelled *m = vigil__alloc(config->allocator, sizeof(*m));
     if (m == NULL || host->dead) {
@@ -208,7 +208,7 @@ static int modelled_open(const struct vigil__backend *inner, void **self,
         m->turner.loop = VIGIL_OWNER(config->pool, struct vigil_loop, pool);
     m->frame = (struct world_frame){ .host = host, .turner = &m->turner, .task = 1 };
     m->frame.kernel = inner == &vigil__backend_io_uring ? kernel_of(host->sim) : NULL;
-    sim_turner_add(&m->turner);
+    vigil__sim_turner_add(&m->turner);
     uint64_t bytes[] = { host->bytes_in, host->bytes_out };
     struct world_frame outer = enter(m);
     if (!operations)
@@ -219,7 +219,7 @@ static int modelled_open(const struct vigil__backend *inner, void **self,
     host->bytes_out = bytes[1];
     m->caps = *found;
     if (err < 0) {
-        sim_turner_remove(&m->turner);
+        vigil__sim_turner_remove(&m->turner);
         vigil__free(config->allocator, m, sizeof(*m));
         return err;
     }
@@ -234,13 +234,13 @@ static void modelled_close(void *self)
     struct world_frame outer = enter(m);
     m->inner->close(m->inner_self);
     leave(m, outer);
-    sim_oracle_count(sim, "what is shared is given back");
+    vigil__sim_oracle_count(sim, "what is shared is given back");
     if (m->op_count != 0)
-        sim_fail(sim, "operations end once", "%u are under way at the end", m->op_count);
+        vigil__sim_fail(sim, "operations end once", "%u are under way at the end", m->op_count);
     if (m->frame.maps != 0)
-        sim_fail(sim, "what is shared is given back", "%u maps are left", m->frame.maps);
-    sim_turner_remove(&m->turner);
-    sim_event_cancel(sim, &m->rest);
+        vigil__sim_fail(sim, "what is shared is given back", "%u maps are left", m->frame.maps);
+    vigil__sim_turner_remove(&m->turner);
+    vigil__sim_event_cancel(sim, &m->rest);
     free(m->watched);
     free(m->ops);
     vigil__free(m->allocator, m, sizeof(*m));
@@ -251,9 +251,9 @@ static void check_removed(struct modelled *m, vigil_fd fd)
 {
     static const char name[] = "what leaves the set is let go";
     const struct sim_file *file = world_file(fd);
-    sim_oracle_count(m->turner.host->sim, name);
+    vigil__sim_oracle_count(m->turner.host->sim, name);
     if (file != NULL && world_rings_poll(file))
-        sim_fail(m->turner.host->sim, name, "descriptor %d is still polled", fd);
+        vigil__sim_fail(m->turner.host->sim, name, "descriptor %d is still polled", fd);
 }
 
 static int modelled_set(void *self, vigil_fd fd, uint32_t was, uint32_t want, uint64_t key)
@@ -306,7 +306,7 @@ static int modelled_wait(void *self, struct vigil__record *records, int cap, vig
     leave(m, outer);
     note_status(m, n);
     note_records(m, records, n);
-    sim_note(m->turner.host->sim, (uint64_t)n);
+    vigil__sim_note(m->turner.host->sim, (uint64_t)n);
     return n;
 }
 
@@ -439,7 +439,7 @@ const struct vigil__backend modelled_uring_polls = {
 /* ---- which one ---- */
 
 /* The others, and the world's own, can be asked for by name. */
-#define THE_WORLDS_OWN &sim_backend_ready, &sim_backend_complete, NULL
+#define THE_WORLDS_OWN &vigil__sim_backend_ready, &vigil__sim_backend_complete, NULL
 static const struct {
     const char *name;
     const struct vigil__backend *const list[7];
@@ -457,7 +457,7 @@ static const struct {
         THE_WORLDS_OWN } },
 };
 
-const struct vigil__backend *const *sim_backends(struct sim_host *host)
+const struct vigil__backend *const *vigil__sim_backends(struct sim_host *host)
 {
     const char *name = getenv("VIGIL_SIM_BACKEND");
     for (size_t i = 0; name != NULL && i < VIGIL_COUNT(lists); i++)

@@ -46,7 +46,7 @@ static uint32_t item_events(const struct item *item)
     bool edge = (item->events & VIGIL_EDGE) != 0;
     if (edge && !item->again && item->told == world_edges(item->file, item->events))
         return 0;
-    return sim_ready(item->file) & (item->events | ALWAYS);
+    return vigil__sim_ready(item->file) & (item->events | ALWAYS);
 }
 
 static unsigned set_ready(const struct sim_file *file)
@@ -102,7 +102,7 @@ static void item_arm(struct item *item, uint32_t events, uint64_t key)
 
 static int item_add(struct set *set, struct sim_file *file, int fd, uint32_t events, uint64_t key)
 {
-    if (sim_short_of_buffers(world.host) != 0)
+    if (vigil__sim_short_of_buffers(world.host) != 0)
         return VIGIL_ENOMEM;
     struct item *item = world_alloc(sizeof(*item));
     if (item == NULL)
@@ -124,7 +124,7 @@ int vigil__call_epoll_ctl(int epoll, enum vigil__epoll_op op, int fd, uint32_t e
         return VIGIL_EBADF;
     if (fd == epoll)
         return VIGIL_EINVAL;
-    int err = op == VIGIL__EPOLL_REMOVE ? 0 : sim_call(world.host, VIGIL_SIM_CALL_SET);
+    int err = op == VIGIL__EPOLL_REMOVE ? 0 : vigil__sim_call(world.host, VIGIL_SIM_CALL_SET);
     if (err < 0)
         return err;
     if (file->kind == SIM_REGULAR)
@@ -211,7 +211,7 @@ int vigil__call_epoll_wait(int epoll, struct vigil__epoll_event *events, int max
     struct set *set = world_special(epoll, &sets);
     if (set == NULL)
         return VIGIL_EBADF;
-    int err = sim_call(world.host, VIGIL_SIM_CALL_WAIT);
+    int err = vigil__sim_call(world.host, VIGIL_SIM_CALL_WAIT);
     if (err < 0)
         return err;
     vigil_ns deadline = world_deadline(timeout_ns);

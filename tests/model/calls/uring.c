@@ -281,7 +281,7 @@ static int submit(struct ring *ring, uint32_t count)
         struct vigil__sqe sqe = ring->sqes[array ? ring->array[at] : at];
         shared->sq_head++;
         taken++;
-        int err = world.dead ? VIGIL_ECANCELED : sim_call(world.host, VIGIL_SIM_CALL_SUBMIT);
+        int err = world.dead ? VIGIL_ECANCELED : vigil__sim_call(world.host, VIGIL_SIM_CALL_SUBMIT);
         if (err == 0 && !prepares(ring, &sqe))
             err = VIGIL_EINVAL;
         if (err == 0) {
@@ -344,7 +344,7 @@ static bool short_of_requests(void)
 {
     bool is = world_fault(VIGIL_SIM_ENOMEM);
     if (is)
-        sim_hurt(world.host);
+        vigil__sim_hurt(world.host);
     return is;
 }
 
@@ -364,7 +364,7 @@ int vigil__call_uring_enter(int fd, uint32_t to_submit, uint32_t min_complete, v
         return VIGIL_EBADF;
     if (is_bound(ring) && !world.dead)
         return VIGIL_ETHREAD;
-    int err = world.dead ? 0 : sim_call(world.host, VIGIL_SIM_CALL_WAIT);
+    int err = world.dead ? 0 : vigil__sim_call(world.host, VIGIL_SIM_CALL_WAIT);
     if (err == 0 && to_submit > 0 && !world.dead && short_of_requests())
         err = VIGIL_ENOMEM;
     if (err < 0)
@@ -440,9 +440,9 @@ bool vigil__call_never_waits(int fd)
 
 int vigil__call_socket_pair(int fds[2])
 {
-    int err = sim_call(world.host, VIGIL_SIM_CALL_SOCKET);
+    int err = vigil__sim_call(world.host, VIGIL_SIM_CALL_SOCKET);
     if (err == 0)
-        err = sim_short_of_fds(world.host);
+        err = vigil__sim_short_of_fds(world.host);
     return err != 0 ? err : vigil_sim_pair(world.host->sim, &world.host->table, fds);
 }
 
@@ -450,30 +450,30 @@ int vigil__call_put_byte(int fd)
 {
     struct sim_file *file = world_file(fd);
     const vigil_iov byte = { "", 1 };
-    int n = file != NULL ? sim_writev(file, &byte, 1) : VIGIL_EBADF;
+    int n = file != NULL ? vigil__sim_writev(file, &byte, 1) : VIGIL_EBADF;
     return n == 1 ? 0 : n;
 }
 
 int vigil__call_trial_listener(void)
 {
     static unsigned names;
-    struct sim_file *file = sim_file_new(world.host, SIM_SOCKET);
+    struct sim_file *file = vigil__sim_file_new(world.host, SIM_SOCKET);
     if (file == NULL)
         return VIGIL_ENOMEM;
     vigil_fd fd;
-    int err = sim_fd_new(world.host, file, &fd);
+    int err = vigil__sim_fd_new(world.host, file, &fd);
     if (err != 0) {
-        sim_file_close(file);
+        vigil__sim_file_close(file);
         return err;
     }
     vigil_addr addr = { .family = VIGIL_FAMILY_UNIX, .path_len = 1 + sizeof(names) };
     memcpy(addr.path + 1, &names, sizeof(names)); /* behind a zero: it is nobody's name */
     names++;
-    err = sim_bind(file, &addr);
+    err = vigil__sim_bind(file, &addr);
     if (err == 0)
-        err = sim_listen(file, 1);
+        err = vigil__sim_listen(file, 1);
     if (err == 0)
         return fd;
-    (void)sim_fd_close(world.host, fd); /* it is open */
+    (void)vigil__sim_fd_close(world.host, fd); /* it is open */
     return err;
 }

@@ -27,7 +27,7 @@ int group_register(struct ring *ring, const struct vigil__uring_buf_ring *asked)
         return VIGIL_EINVAL;
     if (group_at(ring, asked->group) != NULL)
         return VIGIL_ETHREAD; /* EEXIST, and that is how the call answers it */
-    if (world.host != NULL && sim_short_of_buffers(world.host) != 0)
+    if (world.host != NULL && vigil__sim_short_of_buffers(world.host) != 0)
         return VIGIL_ENOMEM;
     ring->groups[asked->group] = (struct group){
         .places = (struct vigil__uring_buf *)(uintptr_t)asked->addr,
@@ -70,7 +70,8 @@ static void note_offered(struct ring *ring, struct group *group, uint16_t id)
         group->ids_room = room;
     }
     if (group->with_us[id] != 0)
-        sim_fail(ring->sim, "each buffer is offered once", "buffer %u was in the ring already", id);
+        vigil__sim_fail(ring->sim, "each buffer is offered once",
+                        "buffer %u was in the ring already", id);
     group->with_us[id] = 1;
 }
 
@@ -80,9 +81,9 @@ static uint16_t group_count(struct ring *ring, struct group *group)
     const _Atomic uint16_t *shared =
         (const _Atomic uint16_t *)(const void *)&group->places[0].reserved;
     uint16_t tail = atomic_load_explicit(shared, memory_order_acquire);
-    sim_oracle_count(ring->sim, "each buffer is offered once");
+    vigil__sim_oracle_count(ring->sim, "each buffer is offered once");
     if ((uint16_t)(tail - group->head) > group->entries)
-        sim_fail(ring->sim, "each buffer is offered once", "more buffers than places");
+        vigil__sim_fail(ring->sim, "each buffer is offered once", "more buffers than places");
     for (; group->seen != tail; group->seen++)
         note_offered(ring, group, place_at(group, group->seen)->id);
     return (uint16_t)(tail - group->head);

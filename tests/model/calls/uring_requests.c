@@ -31,7 +31,7 @@ static void cq_put(struct ring *ring, const struct vigil__cqe *cqe)
     struct shared *shared = ring->shared;
     ring->cqes[shared->cq_tail & shared->cq_mask] = *cqe;
     shared->cq_tail++;
-    sim_moved(ring->sim);
+    vigil__sim_moved(ring->sim);
     if (ring->eventfd >= 0)
         world_signal(ring->eventfd);
 }
@@ -73,7 +73,7 @@ static void request_free(struct request *request)
     vigil__list_remove(&request->link);
     free(request);
     if (file != NULL)
-        sim_file_release(file); /* which may be what closes it */
+        vigil__sim_file_release(file); /* which may be what closes it */
 }
 
 static void request_end(struct request *request, int32_t res, uint32_t flags)
@@ -119,14 +119,14 @@ static uint32_t poll_woken(const struct request *request)
     if (inputs + outputs + others == 0)
         return 0;
     if (inputs + outputs + others > 1 || others > 0)
-        return sim_ready(file) & events;
+        return vigil__sim_ready(file) & events;
     return outputs > 0 ? VIGIL_OUT : VIGIL_IN;
 }
 
 /* True: it has ended. */
 static bool poll_run(struct request *request, bool first)
 {
-    uint32_t events = first ? sim_ready(request->file) & (request->sqe.what | POLL_ALWAYS)
+    uint32_t events = first ? vigil__sim_ready(request->file) & (request->sqe.what | POLL_ALWAYS)
                             : poll_woken(request);
     poll_noted(request);
     if (events == 0)
@@ -167,7 +167,7 @@ static int32_t receive_bundle(struct request *request, uint32_t *flags)
         size_t there = bytes_there(request->file);
         if (i > 0 && (there == 0 || (ring->kernel->incremental && there < space.len)))
             break; /* an error behind the bytes is for the next receive, too */
-        int n = sim_read(request->file, (void *)(uintptr_t)space.base, space.len);
+        int n = vigil__sim_read(request->file, (void *)(uintptr_t)space.base, space.len);
         if (n <= 0)
             return i > 0 ? sum : n;
         uint32_t filled = group_filled(ring, group, (uint32_t)n);
@@ -185,15 +185,15 @@ static int32_t receive_one(struct request *request, uint32_t *flags)
     vigil_iov space;
     *flags = 0;
     if ((sqe->flags & VIGIL__URING_BUFFER_SELECT) == 0)
-        return sim_read(request->file, (void *)(uintptr_t)sqe->addr, sqe->len);
-    bool ready = (sim_ready(request->file) & VIGIL_IN) != 0;
+        return vigil__sim_read(request->file, (void *)(uintptr_t)sqe->addr, sqe->len);
+    bool ready = (vigil__sim_ready(request->file) & VIGIL_IN) != 0;
     bool starved = ready && !world.dead && world_fault(VIGIL_SIM_NO_BUFFERS);
     if (starved || !group_peek(request->ring, sqe->buf_group, &space))
         return VIGIL_ENOBUFS; /* also where nothing has come yet */
     if ((sqe->how & VIGIL__URING_BUNDLE) != 0)
         return receive_bundle(request, flags);
     size_t len = sqe->len != 0 ? vigil__min(sqe->len, space.len) : space.len;
-    int n = sim_read(request->file, (void *)(uintptr_t)space.base, len);
+    int n = vigil__sim_read(request->file, (void *)(uintptr_t)space.base, len);
     if (n > 0) /* else it stays in the ring */
         *flags = group_filled(request->ring, sqe->buf_group, (uint32_t)n);
     return n;
@@ -211,7 +211,7 @@ static bool receive_run(struct request *request)
             request_end(request, res, flags);
             return true;
         }
-        if ((sim_ready(request->file) & VIGIL_IN) == 0)
+        if ((vigil__sim_ready(request->file) & VIGIL_IN) == 0)
             return false; /* it is known to be empty, and no buffer is looked for */
     }
     return false;
@@ -223,12 +223,12 @@ static bool receive_run(struct request *request)
 static int32_t accept_one(struct request *request)
 {
     struct sim_host *host = request->file->host;
-    int err = sim_call(host, VIGIL_SIM_CALL_ACCEPT);
+    int err = vigil__sim_call(host, VIGIL_SIM_CALL_ACCEPT);
     if (err == 0 && host->fd_count >= host->fd_limit)
         err = VIGIL_EMFILE;
     vigil_fd fd;
     if (err == 0)
-        err = sim_accept(request->file, &fd);
+        err = vigil__sim_accept(request->file, &fd);
     return err < 0 ? err : fd;
 }
 
@@ -254,7 +254,7 @@ static bool send_run(struct request *request)
     struct message message = { &one, 1 };
     if (sqe->opcode == VIGIL__URING_SENDMSG)
         message = *(const struct message *)(uintptr_t)sqe->addr;
-    int32_t res = sim_writev(request->file, message.iov, message.count);
+    int32_t res = vigil__sim_writev(request->file, message.iov, message.count);
     if (res == still_waits && sqe->what == 0)
         return false;
     request_end(request, res, 0);
@@ -280,7 +280,7 @@ static bool request_try(struct request *request)
 
 static bool has_work(const struct request *request)
 {
-    unsigned ready = sim_ready(request->file);
+    unsigned ready = vigil__sim_ready(request->file);
     switch (request->sqe.opcode) {
     case VIGIL__URING_POLL_ADD:
         return poll_woken(request) != 0;
@@ -367,7 +367,7 @@ static int32_t perform_at_once(struct ring *ring, const struct vigil__sqe *sqe)
     case VIGIL__URING_NOP:
         return 0;
     case VIGIL__URING_CLOSE:
-        return sim_fd_close(world.host, sqe->fd);
+        return vigil__sim_fd_close(world.host, sqe->fd);
     case VIGIL__URING_POLL_REMOVE:
         return take_back(ring, sqe->addr, true);
     default:

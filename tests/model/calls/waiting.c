@@ -21,7 +21,7 @@ static uint16_t poll_events(const vigil_pollfd *entry)
     const struct sim_file *file = world_file(entry->fd);
     if (file == NULL)
         return VIGIL_NVAL;
-    return (uint16_t)(sim_ready(file) & (entry->events | (unsigned)(VIGIL_ERR | VIGIL_HUP)));
+    return (uint16_t)(vigil__sim_ready(file) & (entry->events | (unsigned)(VIGIL_ERR | VIGIL_HUP)));
 }
 
 static int poll_look(vigil_pollfd *fds, size_t count)
@@ -55,7 +55,7 @@ int vigil__call_poll(vigil_pollfd *fds, size_t count, vigil_ns timeout_ns)
 {
     if (world.host == NULL || world.dead)
         return world.host != NULL ? 0 : VIGIL_ENOTSUP;
-    int err = sim_call(world.host, VIGIL_SIM_CALL_WAIT);
+    int err = vigil__sim_call(world.host, VIGIL_SIM_CALL_WAIT);
     if (err < 0)
         return err;
     vigil_ns deadline = world_deadline(timeout_ns);
@@ -96,7 +96,7 @@ static int select_count(int fd_count, unsigned long *const asked[3])
             const struct sim_file *file = world_file(fd);
             if (file == NULL)
                 return VIGIL_EBADF;
-            n += (sim_ready(file) & select_takes[set]) != 0;
+            n += (vigil__sim_ready(file) & select_takes[set]) != 0;
         }
     }
     return n;
@@ -108,7 +108,7 @@ static int select_answer(int fd_count, unsigned long *const asked[3])
     int n = 0;
     for (int fd = 0; fd < fd_count; fd++) {
         const struct sim_file *file = world_file(fd);
-        unsigned ready = file != NULL ? sim_ready(file) : 0;
+        unsigned ready = file != NULL ? vigil__sim_ready(file) : 0;
         for (int set = 0; set < 3; set++) {
             if (!has_bit(asked[set], fd))
                 continue;
@@ -127,7 +127,7 @@ int vigil__call_select(int fd_count, unsigned long *in, unsigned long *out, unsi
     unsigned long *const asked[3] = { in, out, except };
     if (world.host == NULL || world.dead)
         return world.host != NULL ? 0 : VIGIL_ENOTSUP;
-    int err = sim_call(world.host, VIGIL_SIM_CALL_WAIT);
+    int err = vigil__sim_call(world.host, VIGIL_SIM_CALL_WAIT);
     if (err < 0)
         return err;
     vigil_ns deadline = world_deadline(timeout_ns);
@@ -183,7 +183,7 @@ void world_signal(int fd)
     eventfd->count++;
     file->activity++;
     file->inputs++;
-    sim_moved(file->sim);
+    vigil__sim_moved(file->sim);
 }
 
 int vigil__call_waker_signal(const struct vigil__waker *waker)
@@ -215,7 +215,7 @@ int vigil__call_check_fd(vigil_fd fd)
 void vigil__call_close(int fd)
 {
     if (world_file(fd) != NULL)
-        (void)sim_fd_close(world.host, fd); /* it is open */
+        (void)vigil__sim_fd_close(world.host, fd); /* it is open */
 }
 
 int vigil__call_replace(int fd, int fresh)
@@ -223,11 +223,11 @@ int vigil__call_replace(int fd, int fresh)
     struct sim_host *host = world.host;
     if (world_file(fd) == NULL || world_file(fresh) == NULL)
         return VIGIL_EBADF;
-    struct sim_file *file = host->fds[fd];
+    struct sim_file *file = host->fds[fd].file;
     host->fds[fd] = host->fds[fresh];
-    host->fds[fresh] = NULL;
+    host->fds[fresh] = (struct sim_fd){ 0 };
     host->fd_count--;
-    sim_file_release(file);
+    vigil__sim_file_release(file);
     return 0;
 }
 

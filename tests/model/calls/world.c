@@ -13,7 +13,7 @@ struct world_frame world;
 
 struct sim_file *world_file(int fd)
 {
-    return world.host != NULL && !world.dead ? sim_fd_file(world.host, fd) : NULL;
+    return world.host != NULL && !world.dead ? vigil__sim_fd_file(world.host, fd) : NULL;
 }
 
 int world_open(const struct sim_special *special, void *self)
@@ -21,20 +21,20 @@ int world_open(const struct sim_special *special, void *self)
     struct sim_host *host = world.host;
     if (host == NULL || world.dead)
         return VIGIL_ENOTSUP;
-    int err = sim_call(host, VIGIL_SIM_CALL_OPEN);
+    int err = vigil__sim_call(host, VIGIL_SIM_CALL_OPEN);
     if (err == 0)
-        err = sim_short_of_fds(host);
+        err = vigil__sim_short_of_fds(host);
     if (err == 0)
-        err = sim_short_of_buffers(host);
+        err = vigil__sim_short_of_buffers(host);
     if (err != 0)
         return err;
-    struct sim_file *file = sim_file_new(host, SIM_SPECIAL);
+    struct sim_file *file = vigil__sim_file_new(host, SIM_SPECIAL);
     if (file == NULL)
         return VIGIL_ENOMEM;
     vigil_fd fd;
-    err = sim_fd_new(host, file, &fd);
+    err = vigil__sim_fd_new(host, file, &fd);
     if (err != 0) {
-        sim_file_close(file);
+        vigil__sim_file_close(file);
         return err;
     }
     file->special = special; /* only now: closing it ends what stands behind it, too */
@@ -84,9 +84,9 @@ bool world_waits(vigil_ns deadline, int *result)
         return false;
     }
     struct world_frame mine = world; /* others make calls meanwhile */
-    bool goes_on = sim_step(sim, mine.turner, deadline);
+    bool goes_on = vigil__sim_step(sim, mine.turner, deadline);
     world = mine;
-    world.dead = sim_turner_dead(mine.turner);
+    world.dead = vigil__sim_turner_dead(mine.turner);
     if (!goes_on)
         *result = VIGIL_ETIMEDOUT; /* nothing will ever happen */
     return goes_on;
@@ -96,7 +96,7 @@ bool world_waits(vigil_ns deadline, int *result)
 
 bool world_fault(vigil_sim_fault fault)
 {
-    return sim_fault(world.host->sim, world.host, fault);
+    return vigil__sim_fault(world.host->sim, world.host, fault);
 }
 
 bool world_interrupted(void)

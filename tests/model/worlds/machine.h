@@ -294,7 +294,7 @@ TEST_MAYBE_UNUSED static int duplicate(struct machine *m, int fd)
 {
     vigil_fd other = VIGIL_FD_NONE;
     if (m->sim != NULL)
-        REQUIRE(sim_fd_new(sim_host_of(m->host), world_file(fd), &other) == 0);
+        REQUIRE(vigil__sim_fd_new(vigil__sim_host_of(m->host), world_file(fd), &other) == 0);
     else
         other = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     return other;
@@ -355,12 +355,13 @@ TEST_MAYBE_UNUSED static void compare(script_fn *script, int kernel)
     modelled = (struct machine){ "model", &kernel_modelled, host, sim, NULL, 0, { "" } };
     real = (struct machine){ "kernel", &kernel_real, vigil__host_system(), NULL, &modelled,
                              0,        { "" } };
-    nobody.host = sim_host_of(host);
-    world = (struct world_frame){
-        .host = sim_host_of(host), .turner = &nobody, .task = 1, .kernel = &world_kernels[kernel]
-    };
+    nobody.host = vigil__sim_host_of(host);
+    world = (struct world_frame){ .host = vigil__sim_host_of(host),
+                                  .turner = &nobody,
+                                  .task = 1,
+                                  .kernel = &world_kernels[kernel] };
     script(&modelled);
-    EQ_INT(0, sim_host_of(host)->fd_count, "descriptors are left open in the model");
+    EQ_INT(0, vigil__sim_host_of(host)->fd_count, "descriptors are left open in the model");
     EQ_STR(NULL, vigil_sim_failure(sim));
     script(&real);
     world = (struct world_frame){ 0 };
