@@ -369,6 +369,19 @@ static bool test_leaves_rings(const char *backend)
     return strcmp(backend, "io_uring") == 0;
 }
 
+/* Whether VIGIL_TEST_BACKEND names a backend of this library, or nothing: else no row would run,
+ * and none fail. */
+static bool test_backend_is_known(void)
+{
+    const char *only = getenv("VIGIL_TEST_BACKEND");
+    bool known = only == NULL || only[0] == '\0';
+    for (size_t i = 0; !known && vigil_backend_name(i) != NULL; i++)
+        known = strcmp(only, vigil_backend_name(i)) == 0;
+    if (!known)
+        printf("Bail out! there is no backend %s\n", only);
+    return known;
+}
+
 static void test_run_on_backends(const struct test *test, bool rings, int argc, char **argv)
 {
     const char *only = getenv("VIGIL_TEST_BACKEND");
@@ -388,6 +401,8 @@ int main(int argc, char **argv)
 {
     setvbuf(stdout, NULL, TEST_BUFFERING, 0);
     setvbuf(stderr, NULL, TEST_BUFFERING, 0);
+    if (!test_backend_is_known())
+        return 2;
     for (const struct test *test = test_state.first; test != NULL; test = test->next) {
         if (test->run_on != NULL) {
             test_run_on_backends(test, false, argc, argv);
