@@ -1127,6 +1127,75 @@ TEST(input_sent_on_is_overwritten_or_pins_a_buffer_for_few_bytes)
     sends_on(1, 1, false);
 }
 
+/* ---- what is left to the kernel ---- */
+
+TEST(each_newcomer_takes_a_request_of_its_own)
+{
+    enum { NEWCOMERS = 50 };
+    struct rig rig;
+    int fds[NEWCOMERS];
+    uring_needed();
+    uring_open(&rig, NULL);
+    for (int i = 0; i < NEWCOMERS; i++)
+        fds[i] = rig_client_opened(&rig);
+    unsigned requests = seen.submitted[VIGIL__URING_ACCEPT];
+    OK(requests >= 1 && requests <= 2, "%u requests for %d newcomers", requests, NEWCOMERS);
+    for (int i = 0; i < NEWCOMERS; i++)
+        close(fds[i]);
+    RIG_UNTIL(&rig, rig.closed == NEWCOMERS);
+    rig_close(&rig);
+}
+
+TEST(each_close_is_a_system_call_of_its_own)
+{
+    enum { CLOSED = 20 };
+    struct rig rig;
+    int fds[CLOSED];
+    vigil_conn conns[CLOSED];
+    uring_needed();
+    uring_open(&rig, NULL);
+    for (int i = 0; i < CLOSED; i++) {
+        fds[i] = rig_client_opened(&rig);
+        conns[i] = rig.conn;
+    }
+    rig_settle(&rig);
+    seen_reset();
+    for (int i = 0; i < CLOSED; i++)
+        EQ_INT(0, vigil_abort(rig.loop, conns[i]));
+    RIG_UNTIL(&rig, rig.closed == CLOSED);
+    rig_settle(&rig);
+    EQ_INT(CLOSED, seen.submitted[VIGIL__URING_CLOSE]);
+    EQ_INT(0, seen.closed_before, "were closed by a call, too");
+    OK(seen.enters < CLOSED, "%u calls for %d", seen.enters, CLOSED);
+    for (int i = 0; i < CLOSED; i++)
+        close(fds[i]);
+    rig_close(&rig);
+}
+
+TEST(each_piece_of_the_queue_is_a_send_of_its_own)
+{
+    enum { PIECES = 8, PIECE = 100 };
+    static char pieces[PIECES][PIECE], got[PIECES * PIECE];
+    struct rig rig;
+    vigil_conn conn;
+    uring_needed();
+    uring_open_loop(&rig);
+    int peer = uring_pair(&rig, NULL, &conn);
+    rig_settle(&rig);
+    seen_reset();
+    for (int i = 0; i < PIECES; i++) {
+        memset(pieces[i], 'a' + i, PIECE);
+        EQ_INT(0, vigil_send_owned(rig.loop, conn, pieces[i], PIECE, nothing_done, NULL));
+    }
+    rig_client_gets(&rig, peer, got, sizeof(got));
+    OK(memcmp(got, pieces, sizeof(pieces)) == 0, "other bytes");
+    EQ_INT(1, seen.submitted[VIGIL__URING_SENDMSG], "for %d pieces", PIECES);
+    EQ_INT(0, seen.submitted[VIGIL__URING_SEND], "besides it");
+    close(peer);
+    rig_settle(&rig);
+    rig_close(&rig);
+}
+
 /* ---- fork ---- */
 
 /* Where the ring of buffers lay there may be memory of the child's own by then. */

@@ -29,6 +29,7 @@ static long seen_syscall(long number, ...);
 #undef vigil__uring_result
 #undef syscall
 
+#include <fcntl.h>
 #include <poll.h>
 
 #include "conn_rig.h"
@@ -62,6 +63,8 @@ static struct {
     unsigned twice;             /* ended twice, or begun before it had ended */
     unsigned under_way;         /* begun, not ended */
     int accept_error;           /* what the next accept's answer is replaced by */
+    unsigned submitted[256];    /* by opcode */
+    unsigned closed_before;     /* closings of what was not open any more */
     unsigned long ended;
 } seen;
 
@@ -145,8 +148,12 @@ static uint32_t view_word(uint32_t offset)
 static void seen_submissions(void)
 {
     uint32_t tail = view_word(view.params.sq.tail);
-    for (; view.submitted != tail; view.submitted++)
-        seen_begins(&view.sqes[view.submitted & (view.params.sq_entries - 1)]);
+    for (; view.submitted != tail; view.submitted++) {
+        const struct vigil__sqe *sqe = &view.sqes[view.submitted & (view.params.sq_entries - 1)];
+        seen.submitted[sqe->opcode]++;
+        seen.closed_before += sqe->opcode == VIGIL__URING_CLOSE && fcntl(sqe->fd, F_GETFD) < 0;
+        seen_begins(sqe);
+    }
 }
 
 static void seen_completions(void)
