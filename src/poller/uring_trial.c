@@ -216,7 +216,7 @@ int vigil__uring_features(const struct vigil__uring_found *found, vigil_feature 
         { "multishot accept", "newcomers without asking for each, 5.19", found->accept },
         { "cancelling", "each ended by one completion", found->cancel },
         { "incremental buffers", "one buffer for many messages, 6.12", found->incremental },
-        { "bundles", "several buffers in one completion, 6.10", found->bundle },
+        { "bundles", "several buffers at once, unless incremental, 6.10", found->bundle },
         { "deferred work", "the kernel works only when it is entered, 6.1",
           (found->setup_flags & VIGIL__URING_SETUP_DEFER_TASKRUN) != 0 },
         { "single issuer", "a ring of one thread, 6.0",
