@@ -245,9 +245,11 @@ typedef struct vigil_feature {
     bool found;       /* in the kernel that runs, by trying */
 } vigil_feature;
 
-/* What the backend of that name found here.  Answers how many features there are, of which the
- * first `max` are written to `out`; 0 for a backend that needs nothing but its call; VIGIL_EINVAL
- * (no such backend), or why it does not work here, as vigil_backend_try().  Any thread. */
+/* What the backend of that name found here; the first says whether the kernel performs operations
+ * for loops: if not, a loop takes the backend only by name.  Answers how many features there are,
+ * of which the first `max` are written to `out`; 0 for a backend that needs nothing but its call;
+ * VIGIL_EINVAL (no such backend), or why it does not work here, as vigil_backend_try().  Any
+ * thread. */
 VIGIL_API int vigil_backend_features(const char *name, vigil_feature *out, int max);
 
 /* ---- layer 2: the loop ------------------------------------------------------------------- */

@@ -212,6 +212,7 @@ static int trial_operations(struct trial *trial, struct vigil__uring_found *foun
 int vigil__uring_features(const struct vigil__uring_found *found, vigil_feature *out, int max)
 {
     const vigil_feature rows[] = {
+        { "operations", "accept, receive and send by the kernel itself, 6.0", found->operations },
         { "multishot receive", "input into buffers of the loop, 6.0", found->receive },
         { "multishot accept", "newcomers without asking for each, 5.19", found->accept },
         { "cancelling", "each ended by one completion", found->cancel },

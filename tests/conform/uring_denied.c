@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: MIT
  *
  * uring_denied.c -- where io_uring is not to be had, or by half: kernels without it, sandboxes,
- * limits.  Each row is a child process under a filter of system calls.
+ * limits.  Each row is a child process under a filter of system calls; one sees that nothing is
+ * taken for denied where nothing is.
  */
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include "sys/uring_abi.h"
 #include "test.h"
 
 enum { SETUP = 425, ENTER = 426, REGISTER = 427 };
@@ -136,6 +139,34 @@ static void each_is_denied(const struct denied *rows, size_t count)
 }
 
 /* ---- rows ---- */
+
+/* Whether this is Linux 6.0 or later, with an io_uring that is not denied, asked past the library:
+ * a ring for one thread alone, entering it, and a ring of buffers. */
+static bool kernel_performs(void)
+{
+    struct vigil__uring_params params = { .flags = VIGIL__URING_SETUP_SINGLE_ISSUER };
+    long ring = syscall(SETUP, 4, &params);
+    if (ring < 0)
+        return false;
+    void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct vigil__uring_buf_ring bufs = { .addr = (uint64_t)(uintptr_t)page, .entries = 2 };
+    bool performs = page != MAP_FAILED && syscall(ENTER, ring, 0, 0, 0, NULL, 0) == 0 &&
+                    syscall(REGISTER, ring, VIGIL__URING_REGISTER_BUF_RING, &bufs, 1) == 0;
+    close((int)ring);
+    if (page != MAP_FAILED)
+        munmap(page, 4096);
+    return performs;
+}
+
+/* Or every row about operations would be skipped, and nobody would see that they are lost. */
+TEST(what_the_kernel_performs_is_not_found_by_the_trial)
+{
+    if (!kernel_performs())
+        SKIP("this kernel's io_uring is older than 6.0, or denied");
+    EQ_INT(0, vigil_backend_try("io_uring"));
+    OK(test_kernel_performs("io_uring"));
+    OK(test_kernel_has("operations"));
+}
 
 TEST(where_set_up_is_denied_the_best_of_the_others_is_taken_silently)
 {

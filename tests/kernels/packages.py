@@ -19,8 +19,9 @@ Kernel = collections.namedtuple("Kernel", "version machine arch suites meta has"
 
 # 5.10 has a ring, but none that can wait with a timeout (5.11) or leave out completions (5.17).
 HAS_5_10 = {"select", "poll", "epoll"}
-HAS_6_1 = HAS_5_10 | {"io_uring", "multishot receive", "multishot accept", "cancelling",
-                      "deferred work", "single issuer", "cooperative work", "submit all"}
+HAS_6_1 = HAS_5_10 | {"io_uring", "operations", "multishot receive", "multishot accept",
+                      "cancelling", "deferred work", "single issuer", "cooperative work",
+                      "submit all"}
 HAS_6_12 = HAS_6_1 | {"incremental buffers", "bundles", "no index array", "minimal wait"}
 
 KERNELS = {
