@@ -545,8 +545,8 @@ KERNELS = tests/kernels/run --build $(B) --programs x86-64=$(B)/static \
 test-kernels: kernel-programs  ## on Debian's kernels 5.10, 6.1, 6.12, s390x, and a bad network
 	@scripts/setup kernels
 	@$(TAP) --limit 3600 '$(KERNELS) 5.10' '$(KERNELS) 6.1' '$(KERNELS) 6.12' \
-	    '$(KERNELS) s390x' '$(KERNELS) --netem 6.12'
-	@tests/kernels/table.py $(B)
+	    '$(KERNELS) s390x' '$(KERNELS) --netem 6.12'; status=$$?; \
+	    tests/kernels/table.py $(B) && exit $$status
 
 test-kernels-core: kernel-programs  ## on 6.1 and s390x, the rows of tests/kernels/core
 	@scripts/setup kernels
