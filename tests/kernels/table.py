@@ -18,7 +18,7 @@ FOUND = ("<!-- kernels -->\n", "<!-- /kernels -->\n")
 ROWS = ("<!-- rows -->\n", "<!-- /rows -->\n")
 WHAT = "what it is for"
 BACKENDS = ("io_uring", "epoll", "poll", "select")  # as vigil_backend_name() has them
-UNKNOWN = "-"  # where there is no ring, or nobody has looked
+NO_RING, NOT_TRIED = "-", "?"  # nothing to look for; nobody has looked
 
 
 def column_of(name):
@@ -38,10 +38,10 @@ def read_table(text):
     return {row[0].strip("`"): dict(zip(rows[0][1:], row[1:])) for row in rows[1:]}
 
 
-def written(head, names, columns, table):
+def written(head, names, columns, table, missing):
     lines = ["| " + " | ".join([head, *columns]) + " |", "|---" * (len(columns) + 1) + "|"]
     for name in names:
-        cells = [table.get(name, {}).get(column, UNKNOWN) for column in columns]
+        cells = [table.get(name, {}).get(column, missing) for column in columns]
         title = name if name == results.NO_BACKEND else f"`{name}`"
         lines.append("| " + " | ".join([title, *cells]) + " |")
     return "\n" + "\n".join(lines) + "\n\n"
@@ -61,7 +61,7 @@ def found_anew(text, folder):
             table.setdefault(feature, {}).update({WHAT: what, column_of(name): answer})
     columns = [WHAT, *(column_of(name) for name in packages.KERNELS)]
     names = [*BACKENDS, *(name for name in table if name not in BACKENDS)]
-    return (written("feature", names, columns, table) if fresh > 0 else text), fresh
+    return (written("feature", names, columns, table, NO_RING) if fresh > 0 else text), fresh
 
 
 def rows_anew(text, folder):
@@ -75,7 +75,8 @@ def rows_anew(text, folder):
             cell = " / ".join(said.get(backend, ["0"] * len(results.VERDICTS)))
             table.setdefault(backend, {})[column] = cell
     names = [*BACKENDS, results.NO_BACKEND]
-    return (written("backend", names, GUESTS.values(), table) if fresh > 0 else text), fresh
+    anew = written("backend", names, GUESTS.values(), table, NOT_TRIED)
+    return (anew if fresh > 0 else text), fresh
 
 
 def page_anew(page, build):
