@@ -356,7 +356,7 @@ test-package: $(LIBS) $(B)/vigil  ## install, and build outside projects against
 	@$(TAP) 'tests/package/run $(B)'
 
 test-kqueue:  ## kqueue on a modelled kevent(): the model's rows, conform and regress
-	+@$(MAKE) --no-print-directory $(PARALLEL) B=$(B)/kqueue MODEL=kevent \
+	+@$(MAKE) --no-print-directory $(PARALLEL) B=$(B)/kqueue MODEL=kevent CFLAGS='-O1 -g' \
 	    CPPFLAGS='$(CPPFLAGS) -DVIGIL_KQUEUE_MODEL -Itests/model/include' on-the-model
 
 on-the-model: $(MODELS) $(filter-out $(B)/tests/conform/uring%,$(CONFORM)) $(REGRESS)
