@@ -62,7 +62,7 @@ WRAPPED   := vigil__host_system vigil__call_check_fd# the world answers for the 
 WORLD_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tests/virtual/*.c))
 VIRTUAL   := $(patsubst tests/conform/%.c,$(B)/tests/virtual/%,$(filter-out \
              $(addprefix tests/conform/,uring%.c wait_calls.c poll_call.c select_call.c \
-             signals_windows.c), $(wildcard tests/conform/*.c))) \
+             %_windows.c), $(wildcard tests/conform/*.c))) \
              $(patsubst tests/regress/%.c,$(B)/tests/virtual/regress/%,$(filter-out \
              %/large_file.c,$(shell grep -LE 'vigil_sim|sim/|poller/' tests/regress/*.c)))
 

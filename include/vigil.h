@@ -150,7 +150,8 @@ typedef struct vigil_set {
  * against the deadline.
  * Answers how many entries are ready in all three lists; 0 when the time passed, all lists empty;
  * VIGIL_EBADF when a descriptor is closed or negative; VIGIL_EINVAL for a negative timeout;
- * VIGIL_ENOMEM.  On an error the `ready` lists are empty.  Any thread. */
+ * VIGIL_ENOTSUP on Windows for what is no socket; VIGIL_ENOMEM.  On an error the `ready` lists are
+ * empty.  Any thread. */
 VIGIL_API int vigil_select(vigil_set *readable, vigil_set *writable, vigil_set *exceptional,
                            vigil_ns timeout_ns);
 
@@ -160,8 +161,9 @@ typedef struct vigil_pollfd {
     uint16_t revents; /* out: what is true, and VIGIL_ERR, VIGIL_HUP, VIGIL_NVAL */
 } vigil_pollfd;
 
-/* poll(2) with nanoseconds.  A closed descriptor is reported as VIGIL_NVAL, a negative one is
- * skipped with revents 0, as POSIX says.  Never returns early; EINTR is handled.
+/* poll(2) with nanoseconds.  A closed descriptor, and on Windows what is no socket, is reported as
+ * VIGIL_NVAL, a negative one is skipped with revents 0, as POSIX says.  Never returns early; EINTR
+ * is handled.
  * Answers how many entries have revents; 0 when the time passed; VIGIL_EINVAL for a negative
  * timeout or an event that cannot be asked for; VIGIL_ENOMEM.  Any thread. */
 VIGIL_API int vigil_poll(vigil_pollfd *fds, size_t count, vigil_ns timeout_ns);
@@ -195,8 +197,9 @@ VIGIL_API int vigil_poller_open(vigil_poller **out, const char *backend);
  * descriptor can be registered once: VIGIL_EEXIST.  `tag` comes back in every event.  The
  * descriptor stays yours; unregister it before you close it.
  * 0, VIGIL_EBADF, VIGIL_EEXIST, VIGIL_EINVAL (no events, or unknown ones), VIGIL_ENOTSUP
- * (VIGIL_EDGE where the kernel has none; on kqueue a terminal that it refuses), VIGIL_EMFILE (on
- * epoll the first regular file needs a descriptor of ours), VIGIL_ENOMEM, VIGIL_EFORK. */
+ * (VIGIL_EDGE where the kernel has none; on kqueue a terminal that it refuses; on Windows what is
+ * no socket), VIGIL_EMFILE (on epoll the first regular file needs a descriptor of ours),
+ * VIGIL_ENOMEM, VIGIL_EFORK. */
 VIGIL_API int vigil_poller_register(vigil_poller *poller, vigil_fd fd, unsigned events,
                                     uintptr_t tag, vigil_reg *out);
 
@@ -384,8 +387,8 @@ typedef void vigil_watch_fn(vigil_loop *loop, vigil_watch watch, unsigned events
  * VIGIL_ONESHOT), with what is true.  The descriptor stays yours and keeps its flags; cancel the
  * watch before you close it.  A descriptor can be watched once per loop.
  * 0, VIGIL_EBADF, VIGIL_EEXIST, VIGIL_EINVAL, VIGIL_ENOTSUP (VIGIL_EDGE where the kernel has
- * none; on kqueue a terminal that the kernel refuses), VIGIL_EMFILE (on epoll the first regular
- * file needs a descriptor of ours), VIGIL_ENOMEM, VIGIL_ETHREAD. */
+ * none; on kqueue a terminal that the kernel refuses; on Windows what is no socket), VIGIL_EMFILE
+ * (on epoll the first regular file needs a descriptor of ours), VIGIL_ENOMEM, VIGIL_ETHREAD. */
 VIGIL_API int vigil_on_ready(vigil_loop *loop, vigil_fd fd, unsigned events, vigil_watch_fn *fn,
                              void *arg, vigil_watch *out);
 

@@ -166,14 +166,21 @@ static const uint16_t list_asks[LISTS] = { VIGIL_IN, VIGIL_OUT, VIGIL_PRI };
 static const uint16_t list_takes[LISTS] = { VIGIL_IN | VIGIL_HUP | VIGIL_ERR, VIGIL_OUT | VIGIL_ERR,
                                             VIGIL_PRI };
 
-/* Whether any entry is ready in its own set (poll reports hang-ups unasked), or VIGIL_EBADF. */
+/* poll says of both that they cannot be asked: a closed one, and on Windows what is no socket. */
+static int status_of_invalid(vigil_fd fd)
+{
+    int err = vigil__call_check_fd(fd);
+    return err < 0 ? err : VIGIL_EBADF;
+}
+
+/* Whether any entry is ready in its own set (poll reports hang-ups unasked), or VIGIL_E*. */
 static int poll_answers(vigil_set *const lists[LISTS], const vigil_pollfd *fds)
 {
     bool ready = false;
     for (int i = 0; i < LISTS; i++) {
         for (size_t j = 0; j < lists[i]->count; j++, fds++) {
             if (fds->revents & VIGIL_NVAL)
-                return VIGIL_EBADF;
+                return status_of_invalid(fds->fd);
             ready |= (fds->revents & list_takes[i]) != 0;
         }
     }
