@@ -571,7 +571,7 @@ bench: all $(BENCHES)  ## messages per second of server CPU, vigil beside raw ep
 
 check: $(LIBS) $(B)/vigil  ## floors, symbols, sizes, comments: what scripts/check-* look at
 	@$(TAP) scripts/self-test tests/kernels/self-test tests/mutation/self-test \
-	    'scripts/check $(B)'
+	    tests/windows/self-test 'scripts/check $(B)'
 
 tidy:  ## check, and the formatting of every file
 	@scripts/setup tidy

@@ -107,6 +107,7 @@ test-conform: prefix $(TESTS)
 	@$(TAP) tests/windows/lacking
 	@TEST_TIME_SCALE=3 $(TAP) --keep $(B)/ran.tap --under scripts/under-wine $(TESTS)
 	@scripts/check-backends --ran $(B)/ran.tap
+	@tests/windows/rows.py $(B)/ran.tap
 
 test-battery: prefix $(UNDER_WINE)
 	@$(TAP) --verbose 'tests/battery/run --windows --quick --build $(B)'
