@@ -4,8 +4,9 @@
  * that could not be opened either (no descriptor was left), what the first one had left behind was
  * closed once more, by the second.
  */
+#include "test.h" /* first: on Windows it gives names of POSIX to members, too */
+
 #include "poller/backend.h"
-#include "test.h"
 
 static unsigned opened, closed, others_closed;
 

@@ -4,10 +4,7 @@
  * waited again: the request of before the change was still there and held the file, so that the
  * peer of the descriptor saw no end when it was closed.
  */
-#include <sys/socket.h>
-
 #include "conform/situations.h"
-#include "test.h"
 
 static void on_ready(vigil_loop *loop, vigil_watch watch, unsigned events, void *arg)
 {
