@@ -48,12 +48,12 @@ CONFORM(writable_comes_at_out_low_and_not_before)
     rig.number = -1;
     int fd = rig_client_opened(&rig);
     EQ_INT(0, vigil_conn_option(rig.loop, rig.conn, VIGIL_SNDBUF, 16384));
-    for (int quiet = 0; quiet < 20;) { /* until the system takes no more */
-        quiet = vigil_send(rig.loop, rig.conn, block, sizeof(block)) > 0 ? 0 : quiet + 1;
+    for (int quiet = 0; quiet < 20;) { /* until the system takes no more, in the last turn, too */
+        (void)vigil_send(rig.loop, rig.conn, block, sizeof(block)); /* what is left goes nowhere */
         REQUIRE(vigil_loop_turn(rig.loop, VIGIL_MS(1)) >= 0);
+        quiet = rig_info(&rig, rig.conn).queued == HIGH ? quiet + 1 : 0;
     }
     EQ_STR("", rig_take_log(&rig));
-    EQ_INT(HIGH, rig_info(&rig, rig.conn).queued);
     while (rig.number < 0) {
         rig_client_gets(&rig, fd, some, sizeof(some));
         REQUIRE(vigil_loop_turn(rig.loop, VIGIL_NOWAIT) >= 0);
