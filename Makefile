@@ -308,12 +308,15 @@ fail-nth: $(FAULTS) $(VIRTUAL)  ## every call failed in turn, on every backend; 
 # The conformance rows in virtual time, but those that use a backend without a loop.
 FAIL_VIRTUAL = $(filter-out %/backend,$(VIRTUAL))
 
-test-sim-fault: export VIGIL_FAIL_OFFSET ?= $(shell git rev-list --count HEAD 2>/dev/null || echo 0)
+# How many commits there are: what rotates, rotates by that.
+COMMITS = $(shell git -c safe.directory='*' rev-list --count HEAD 2>/dev/null || echo 0)
+
+test-sim-fault: export VIGIL_FAIL_OFFSET ?= $(shell git -c safe.directory='*' rev-list --count HEAD 2>/dev/null || echo 0)
 test-sim-fault: $(VIRTUAL)  ## every 64th of fail-nth's in virtual time
 	@VIGIL_FAIL_STEP=64 $(TAP) $(FAIL_VIRTUAL)
 
 # Which sixteenth: another one with each commit, unless VIGIL_FAIL_OFFSET says.
-test-fault: export VIGIL_FAIL_OFFSET ?= $(shell git rev-list --count HEAD 2>/dev/null || echo 0)
+test-fault: export VIGIL_FAIL_OFFSET ?= $(shell git -c safe.directory='*' rev-list --count HEAD 2>/dev/null || echo 0)
 test-fault: $(FAULTS)  ## every 16th of fail-nth
 	@$(TAP) $(call FAIL_NTH,16)
 

@@ -7,6 +7,11 @@
 
 #include <string.h>
 
+#ifdef __has_feature /* clang says so, gcc by a macro */
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
 #else

@@ -18,8 +18,6 @@ void scenario_echo(vigil_sim *sim)
     struct rig rig;
     bool coupled = vigil_sim_choose(sim, "coupled", 2) != 0;
     bool opened = rig_open(&rig, sim);
-    if (coupled)
-        rig.out_bound = COUPLED_MAX; /* it comes in whole buffers */
     if (opened && rig_listen(&rig, coupled ? &coupled_ops : &echo_ops, NULL)) {
         uint32_t count = 3 + vigil_sim_choose(sim, "clients", 5);
         for (uint32_t i = 0; i < count; i++)

@@ -42,7 +42,7 @@ void scenario_half_close(vigil_sim *sim)
 {
     struct rig rig;
     bool opened = rig_open(&rig, sim);
-    rig.out_bound = COUPLED_MAX; /* it sends all or nothing, up to out_hard */
+    rig.out_bound = HELD_MAX; /* it sends all that is held, or nothing */
     if (opened && rig_listen(&rig, &ops, NULL)) {
         uint32_t count = 3 + vigil_sim_choose(sim, "clients", 6);
         for (uint32_t i = 0; i < count; i++)

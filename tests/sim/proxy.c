@@ -36,7 +36,6 @@ void scenario_proxy(vigil_sim *sim)
     struct rig rig;
     vigil_loop *origin = NULL;
     bool opened = rig_open(&rig, sim);
-    rig.out_bound = COUPLED_MAX; /* what is coupled comes in whole buffers */
     const vigil_host *host = vigil_sim_host(sim, "10.0.0.3", NULL);
     const vigil_listen_options listening = { .ops = &origin_ops, .limits = rig.limits };
     if (opened && vigil_loop_open(&origin, &(vigil_loop_options){ .host = host }) == 0 &&

@@ -12,7 +12,7 @@
 
 #include "sim/sim.h"
 
-enum { COUPLED_MAX = 1 << 20, CLIENTS_MAX = 24, SERVED_MAX = 64, CLIENT_BYTES_MAX = 24000 };
+enum { CLIENTS_MAX = 24, SERVED_MAX = 64, CLIENT_BYTES_MAX = 24000 };
 
 struct rig;
 
