@@ -501,7 +501,7 @@ def test_bulk(name, env=None):
         back = bytearray()
         while piece := peer.recv(1000):
             back += piece
-        server.wait_for(lambda lines: any('closing' in line[:7] for line in lines[-4:]), 'the end')
+        server.wait_for(lambda lines: any('closing' in line[:7] for line in lines), 'the end')
         server.stop()
     if payload != back:
         offset = next((i for i in range(len(back)) if back[i:i + 1] != payload[i:i + 1]), len(back))
