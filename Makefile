@@ -529,8 +529,9 @@ test-portability:  ## 32 bits, musl, big-endian s390x and aarch64
 	@scripts/setup portability
 	@$(STEPS) $(PORTABILITY)
 
+# Without the fuzzers, of which one counts with 128 bits.
 test-m32:  ## unit, conform and regress as programs of 32 bits
-	+@$(ON_M32) everything under-nothing
+	+@$(ON_M32) all under-nothing
 
 test-musl:  ## unit, conform and regress with musl, static
 	+@$(ON_MUSL) everything under-nothing
