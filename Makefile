@@ -529,12 +529,12 @@ test-portability:  ## 32 bits, musl, big-endian s390x and aarch64
 	@scripts/setup portability
 	@$(STEPS) $(PORTABILITY)
 
-# Without the fuzzers, of which one counts with 128 bits.
+# Without the fuzzers: one counts with 128 bits, and stands in for what musl calls otherwise.
 test-m32:  ## unit, conform and regress as programs of 32 bits
 	+@$(ON_M32) all under-nothing
 
 test-musl:  ## unit, conform and regress with musl, static
-	+@$(ON_MUSL) everything under-nothing
+	+@$(ON_MUSL) all under-nothing
 
 test-s390x:  ## unit, conform and regress for s390x, by qemu-user
 	+@$(ON_S390X) everything under-qemu-user QEMU=qemu-s390x
