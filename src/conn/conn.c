@@ -314,8 +314,10 @@ void vigil__conn_close(vigil_loop *loop, struct vigil__conn *c, int why)
     if (c->closing)
         return;
     c->closing = true;
+    /* Or the peer would take what it got for all there was; and one that does not read would keep
+     * the kernel's buffers, too. */
     if (why != VIGIL_OK && c->queued > 0)
-        c->reset = true; /* or the peer would take what it got for all there was */
+        c->reset = true;
     if (c->why == VIGIL_OK || why == VIGIL_ECANCELED)
         c->why = why; /* else output failed before, and why is known */
     c->todo = 0;

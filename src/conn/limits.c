@@ -162,9 +162,7 @@ static void conn_expired(vigil_loop *loop, struct vigil__conn *c, vigil_ns now)
         }
         vigil__count(&loop->stats.connect_failed, 1);
     }
-    /* A reader that does not read keeps the kernel's buffers too, unless it is reset. */
-    bool stalled = c->queued > 0;
-    (stalled ? vigil__conn_reset : vigil__conn_close)(loop, c, VIGIL_ETIMEDOUT);
+    vigil__conn_close(loop, c, VIGIL_ETIMEDOUT);
 }
 
 static void conn_look(vigil_loop *loop, struct vigil__conn *c, vigil_ns now)

@@ -387,10 +387,8 @@ static int piece_load(vigil_loop *loop, struct vigil__piece *piece)
 
 void vigil__output_drop(vigil_loop *loop, struct vigil__conn *c)
 {
-    if (c->queued > 0) {
+    if (c->queued > 0)
         vigil__count(&loop->stats.dropped_out, c->queued);
-        c->reset = true; /* or the peer would take a part for the whole */
-    }
     queued_take(loop, c, c->queued);
     while (c->head != NULL) {
         struct vigil__piece *piece = c->head;
