@@ -156,10 +156,10 @@ struct vigil__conns {
     struct vigil__link all, all_listeners;
     struct vigil__link work, flush, closes;
     struct vigil__link memory; /* who waits for memory, first come first served; likewise */
-    bool some_starved;         /* some connections wait for memory, or their own output, to go */
+    vigil_ns memory_due;       /* when to look again */
     struct vigil__link dry;    /* who waits for one of the kernel's buffers, and */
     vigil_ns dry_due;          /* when those that are held are asked for again */
-    vigil_ns memory_due;       /* when to look again */
+    bool some_starved;         /* since memory was last enough, some put their own output first */
     uint32_t holders;          /* connections with output */
     vigil_ns heard, hearing;   /* who spoke before `heard` was listened to; before `hearing` soon */
     uint32_t records, waits;   /* records since the last wait, waits since `hearing` */

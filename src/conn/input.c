@@ -53,6 +53,12 @@ static void input_shape(const vigil_loop *loop, const struct vigil__conn *c, str
     op->u.len = vigil__min(op->u.len, vigil__memory_read(loop, c));
 }
 
+static void set_starved(vigil_loop *loop, struct vigil__conn *c, bool starved)
+{
+    c->starved = starved;
+    vigil__conns(loop)->some_starved |= starved;
+}
+
 void vigil__input_update(vigil_loop *loop, struct vigil__conn *c)
 {
     if (c->closing)
@@ -77,8 +83,7 @@ void vigil__input_update(vigil_loop *loop, struct vigil__conn *c)
     }
     struct vigil__op shape = *op;
     input_shape(loop, c, &shape);
-    c->starved = shape.u.len == 0;
-    vigil__conns(loop)->some_starved |= c->starved;
+    set_starved(loop, c, shape.u.len == 0);
     /* Where memory is short its own output, which takes some, must go first. */
     if (c->starved) {
         (void)vigil__op_cancel(loop, op); /* as above */
@@ -287,8 +292,7 @@ void vigil__input_record(vigil_loop *loop, struct vigil__conn *c, struct vigil__
         }
         /* fall through */
     case VIGIL_ENOMEM:
-        c->starved = c->queued > 0 && vigil__memory_short(loop);
-        vigil__conns(loop)->some_starved |= c->starved;
+        set_starved(loop, c, c->queued > 0 && vigil__memory_short(loop));
         if (!c->starved)
             vigil__memory_wait(loop, c);
         break;
