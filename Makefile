@@ -73,9 +73,8 @@ say = @$(if $(V),:,echo '  $1  $@')
 
 all: $(LIBS) $(B)/vigil $(EXAMPLES)  ## build the command, the libraries and the examples
 
-everything: all $(TESTS) $(HELPERS) $(BENCHES) $(FUZZERS) $(B)/tests/sim/sim  ## all, and the tests' and benchmarks' programs
-everything: $(FAULTS) $(ORDERS)
-everything: $(MODELLED) $(IN_WORLDS)
+everything: all $(TESTS) $(HELPERS) $(BENCHES)  ## all, and the tests' and benchmarks' programs
+everything: $(FUZZERS) $(FAULTS) $(ORDERS) $(MODELLED) $(IN_WORLDS) $(B)/tests/sim/sim
 
 $(B)/libvigil.a: $(LIB_OBJ)
 	$(call say,AR)
@@ -311,12 +310,12 @@ FAIL_VIRTUAL = $(filter-out %/backend,$(VIRTUAL))
 # How many commits there are: what rotates, rotates by that.
 COMMITS = $(shell git -c safe.directory='*' rev-list --count HEAD 2>/dev/null || echo 0)
 
-test-sim-fault: export VIGIL_FAIL_OFFSET ?= $(shell git -c safe.directory='*' rev-list --count HEAD 2>/dev/null || echo 0)
+test-sim-fault: export VIGIL_FAIL_OFFSET ?= $(COMMITS)
 test-sim-fault: $(VIRTUAL)  ## every 64th of fail-nth's in virtual time
 	@VIGIL_FAIL_STEP=64 $(TAP) $(FAIL_VIRTUAL)
 
 # Which sixteenth: another one with each commit, unless VIGIL_FAIL_OFFSET says.
-test-fault: export VIGIL_FAIL_OFFSET ?= $(shell git -c safe.directory='*' rev-list --count HEAD 2>/dev/null || echo 0)
+test-fault: export VIGIL_FAIL_OFFSET ?= $(COMMITS)
 test-fault: $(FAULTS)  ## every 16th of fail-nth
 	@$(TAP) $(call FAIL_NTH,16)
 
