@@ -9,8 +9,6 @@
 
 #include <string.h>
 
-enum { OVERSLEEP_MAX_US = 20000 };
-
 static bool backend_answers(const struct sim_turner *turner);
 static int collect(struct sim_backend *backend, struct vigil__record *records, int cap);
 
@@ -150,17 +148,6 @@ static bool backend_answers(const struct sim_turner *turner)
     return vigil__sim_ops_ready(backend);
 }
 
-/* The deadline, or a little later. */
-static vigil_ns wakes_up_at(struct sim_backend *backend, vigil_ns timeout_ns)
-{
-    vigil_sim *sim = backend->host->sim;
-    vigil_ns deadline = vigil__time_add(timeout_ns, sim->now);
-    if (timeout_ns == VIGIL_NOWAIT || timeout_ns == VIGIL_FOREVER ||
-        !vigil__sim_fault(sim, backend->host, VIGIL_SIM_LATE_TIMER))
-        return deadline;
-    return deadline + VIGIL_US(1 + vigil_sim_choose(sim, "late by us", OVERSLEEP_MAX_US));
-}
-
 static int backend_wait(void *self, struct vigil__record *records, int cap, vigil_ns timeout_ns)
 {
     struct sim_backend *backend = self;
@@ -170,7 +157,7 @@ static int backend_wait(void *self, struct vigil__record *records, int cap, vigi
         return err;
     if (vigil__sim_turner_dead(&backend->turner))
         return collect(backend, records, cap); /* operations end; nothing else happens */
-    vigil_ns deadline = wakes_up_at(backend, timeout_ns);
+    vigil_ns deadline = vigil__sim_deadline(backend->host, timeout_ns);
     if (vigil__sim_fault(sim, backend->host, VIGIL_SIM_EINTR))
         return 0;
     for (;;) {

@@ -110,7 +110,8 @@ static bool is_taken(const struct sim_file *file, const vigil_addr *addr)
 
 static uint16_t free_port(struct sim_host *host)
 {
-    host->next_port = host->next_port < UINT16_MAX ? (uint16_t)(host->next_port + 1) : 40000;
+    host->next_port = host->next_port < UINT16_MAX ? (uint16_t)(host->next_port + 1)
+                                                   : SIM_FIRST_PORT;
     return host->next_port;
 }
 
@@ -187,7 +188,6 @@ static struct sim_file *newcomer_take(struct sim_file *listener)
     struct sim_file *file = VIGIL_OWNER(listener->waiting.next, struct sim_file, waiting_link);
     vigil__list_remove(&file->waiting_link);
     listener->waiting_count--;
-    file->listener = NULL;
     return file;
 }
 
@@ -247,7 +247,6 @@ static bool newcomer_make(struct sim_file *listener, struct sim_file *client)
     enum sim_state state = client->state;
     vigil__sim_join(client, file);
     client->state = state;
-    file->listener = listener;
     vigil__list_append(&listener->waiting, &file->waiting_link);
     listener->waiting_count++;
     listener->activity++;

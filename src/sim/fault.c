@@ -10,6 +10,7 @@ enum {
     RARE_MAX = 10,   /* for those that end or hurt a connection */
     OFTEN_MAX = 500, /* for those that hardly have an occasion */
     CHANCES = 1000,
+    LATE_MAX_US = 20000,
 };
 
 static const struct {
@@ -105,6 +106,20 @@ void vigil__sim_hurt(struct sim_host *host)
 {
     host->hurt = true;
     host->sim->credits++;
+}
+
+vigil_ns vigil__sim_oversleep(struct sim_host *host)
+{
+    if (!vigil__sim_fault(host->sim, host, VIGIL_SIM_LATE_TIMER))
+        return 0;
+    return VIGIL_US(1 + vigil_sim_choose(host->sim, "late by us", LATE_MAX_US));
+}
+
+vigil_ns vigil__sim_deadline(struct sim_host *host, vigil_ns timeout_ns)
+{
+    vigil_ns deadline = vigil__time_add(timeout_ns, host->sim->now);
+    bool sleeps = timeout_ns != VIGIL_NOWAIT && timeout_ns != VIGIL_FOREVER;
+    return deadline + (sleeps ? vigil__sim_oversleep(host) : 0);
 }
 
 /* A connect that fails closes its descriptor before anybody asks: hence the credit. */

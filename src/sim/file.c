@@ -7,11 +7,12 @@
 
 #include <string.h>
 
-/* How long a system sends again what nobody acknowledges: tcp(7), tcp_retries2. */
 enum {
     BUFFER_MIN = 2304,  /* as Linux has it for the smallest */
     PIPE_ATOMIC = 4096, /* PIPE_BUF: a pipe is writable that takes so much at once, pipe(7) */
 };
+
+/* How long a system sends again what nobody acknowledges: tcp(7), tcp_retries2. */
 static const vigil_ns gives_up_after = VIGIL_S(924);
 
 static void file_free(struct sim_file *file);
@@ -238,9 +239,7 @@ int vigil__sim_writev(struct sim_file *file, const vigil_iov *iov, size_t count)
 
 int vigil__sim_shutdown(struct sim_file *file)
 {
-    if (file->state == SIM_NEW || file->state == SIM_CONNECTING)
-        return VIGIL_ENOTCONN;
-    if (file->state == SIM_BROKEN)
+    if (file->state != SIM_CONNECTED)
         return VIGIL_ENOTCONN;
     if (!file->shut)
         vigil__sim_stream_end(file->peer, false);

@@ -25,24 +25,14 @@ static vigil_ns host_now(void *self)
     return host->sim->now;
 }
 
+/* Any file takes an address of any family. */
 static int host_socket(void *self, vigil_family family, vigil_fd *out)
 {
     struct sim_host *host = self;
+    struct sim_file *file;
+    (void)family;
     int err = vigil__sim_call(host, VIGIL_SIM_CALL_SOCKET);
-    if (err == 0)
-        err = vigil__sim_short_of_fds(host);
-    if (err == 0)
-        err = vigil__sim_short_of_buffers(host);
-    if (err != 0)
-        return err;
-    (void)family; /* any file takes an address of any */
-    struct sim_file *file = vigil__sim_file_new(host, SIM_SOCKET);
-    if (file == NULL)
-        return VIGIL_ENOMEM;
-    err = vigil__sim_fd_new(host, file, out);
-    if (err != 0)
-        vigil__sim_file_close(file);
-    return err;
+    return err != 0 ? err : vigil__sim_fd_open(host, SIM_SOCKET, &file, out);
 }
 
 static int host_bind(void *self, vigil_fd fd, const vigil_addr *addr)

@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { FIRST_PORT = 40000 };
-
 static const vigil_ns latency_far = VIGIL_US(100);
 static const vigil_ns latency_near = VIGIL_US(10);
 
@@ -58,7 +56,7 @@ const vigil_host *vigil_sim_host(vigil_sim *sim, const char *address,
     host->calm = o->calm;
     host->fd_limit = o->fd_limit != 0 ? o->fd_limit : SIM_FD_LIMIT;
     host->memory_limit = o->memory_limit != 0 ? o->memory_limit : (size_t)1 << 30;
-    host->next_port = FIRST_PORT;
+    host->next_port = SIM_FIRST_PORT;
     vigil__list_init(&host->names);
     vigil__list_init(&host->blocks);
     vigil__sim_host_table_fill(host);
@@ -259,6 +257,23 @@ int vigil__sim_fd_new_from(struct sim_host *host, struct sim_file *file, uint32_
 int vigil__sim_fd_new(struct sim_host *host, struct sim_file *file, vigil_fd *out)
 {
     return vigil__sim_fd_new_from(host, file, 0, out);
+}
+
+int vigil__sim_fd_open(struct sim_host *host, enum sim_kind kind, struct sim_file **file,
+                       vigil_fd *out)
+{
+    int err = vigil__sim_short_of_fds(host);
+    if (err == 0)
+        err = vigil__sim_short_of_buffers(host);
+    if (err != 0)
+        return err;
+    *file = vigil__sim_file_new(host, kind);
+    if (*file == NULL)
+        return VIGIL_ENOMEM;
+    err = vigil__sim_fd_new(host, *file, out);
+    if (err != 0)
+        vigil__sim_file_close(*file);
+    return err;
 }
 
 struct sim_file *vigil__sim_fd_file(const struct sim_host *host, vigil_fd fd)

@@ -18,7 +18,8 @@
 enum {
     SIM_FD_LIMIT = 1024,
     SIM_BUFFER = 64 * 1024,
-    SIM_STICKY_MS = 200, /* how long a sticky fault lasts at most */
+    SIM_FIRST_PORT = 40000, /* of those that the system gives */
+    SIM_STICKY_MS = 200,    /* how long a sticky fault lasts at most */
     SIM_FAILURE_MAX = 512,
     SIM_SPIN_MAX = 2000,        /* turns without a callback, and */
     SIM_SPIN_CALLS_MAX = 64000, /* with one, while nothing moves and no time passes */
@@ -96,7 +97,6 @@ struct sim_file {
     vigil_addr local, remote;
     uint64_t name;                            /* the identity of that of a Unix socket */
     struct sim_event event;                   /* of connecting */
-    struct sim_file *listener;                /* while it waits to be accepted */
     struct vigil__link waiting, waiting_link; /* a listener's newcomers; and a place among them */
     uint32_t backlog, waiting_count;
     uint32_t syn_tries;
@@ -263,6 +263,10 @@ void vigil__sim_note(vigil_sim *sim, uint64_t what); /* into the hash */
 void vigil__sim_faults_init(vigil_sim *sim);
 /* Whether that fault is to happen here and now.  `host` NULL: in the network. */
 bool vigil__sim_fault(vigil_sim *sim, struct sim_host *host, vigil_sim_fault fault);
+/* How much too late a sleep on that host ends: mostly not at all. */
+vigil_ns vigil__sim_oversleep(struct sim_host *host);
+/* When a wait with that timeout ends there, if nothing comes. */
+vigil_ns vigil__sim_deadline(struct sim_host *host, vigil_ns timeout_ns);
 /* Counts a call.  0, or the status with which it was planned to fail. */
 int vigil__sim_call(struct sim_host *host, vigil_sim_call call);
 /* 0, or a status of the machine's shortage: of descriptors, buffers, memory. */
@@ -308,6 +312,9 @@ const struct sim_link *vigil__sim_link_find(vigil_sim *sim, const struct sim_hos
 int vigil__sim_fd_new(struct sim_host *host, struct sim_file *file, vigil_fd *out);
 int vigil__sim_fd_new_from(struct sim_host *host, struct sim_file *file, uint32_t lowest,
                            vigil_fd *out);
+/* A new file with a descriptor, unless the machine is short of something just now. */
+int vigil__sim_fd_open(struct sim_host *host, enum sim_kind kind, struct sim_file **file,
+                       vigil_fd *out);
 struct sim_file *vigil__sim_fd_file(const struct sim_host *host, vigil_fd fd);
 bool vigil__sim_fd_blocks(const struct sim_host *host, vigil_fd fd);
 int vigil__sim_fd_close(struct sim_host *host, vigil_fd fd);

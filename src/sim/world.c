@@ -10,7 +10,6 @@
 #include <string.h>
 
 static const vigil_ns time_start = VIGIL_S(1);
-static const vigil_ns late_max_us = 20000;
 
 static void event_later(struct sim_event *event);
 
@@ -190,10 +189,7 @@ static vigil_ns turner_due(vigil_sim *sim, struct sim_turner *turner)
     }
     if (!turner->late_asked) {
         turner->late_asked = true;
-        turner->late_until = sim->now;
-        if (vigil__sim_fault(sim, turner->host, VIGIL_SIM_LATE_TIMER))
-            turner->late_until += VIGIL_US(
-                1 + vigil_sim_choose(sim, "late by us", (uint32_t)late_max_us));
+        turner->late_until = sim->now + vigil__sim_oversleep(turner->host);
     }
     return turner->late_until;
 }

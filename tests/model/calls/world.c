@@ -7,8 +7,6 @@
 
 #include <string.h>
 
-enum { LATE_MAX_US = 20000 };
-
 struct world_frame world;
 
 struct sim_file *world_file(int fd)
@@ -21,22 +19,13 @@ int world_open(const struct sim_special *special, void *self)
     struct sim_host *host = world.host;
     if (host == NULL || world.dead)
         return VIGIL_ENOTSUP;
+    struct sim_file *file;
+    vigil_fd fd;
     int err = vigil__sim_call(host, VIGIL_SIM_CALL_OPEN);
     if (err == 0)
-        err = vigil__sim_short_of_fds(host);
-    if (err == 0)
-        err = vigil__sim_short_of_buffers(host);
+        err = vigil__sim_fd_open(host, SIM_SPECIAL, &file, &fd);
     if (err != 0)
         return err;
-    struct sim_file *file = vigil__sim_file_new(host, SIM_SPECIAL);
-    if (file == NULL)
-        return VIGIL_ENOMEM;
-    vigil_fd fd;
-    err = vigil__sim_fd_new(host, file, &fd);
-    if (err != 0) {
-        vigil__sim_file_close(file);
-        return err;
-    }
     file->special = special; /* only now: closing it ends what stands behind it, too */
     file->special_self = self;
     return fd;
@@ -65,12 +54,9 @@ void world_free(void *p, size_t size)
 
 vigil_ns world_deadline(vigil_ns timeout_ns)
 {
-    vigil_sim *sim = world.host->sim;
-    vigil_ns deadline = vigil__time_add(timeout_ns, sim->now);
-    if (!world.may_pass || timeout_ns == VIGIL_NOWAIT || timeout_ns == VIGIL_FOREVER ||
-        !world_fault(VIGIL_SIM_LATE_TIMER))
-        return deadline;
-    return deadline + VIGIL_US(1 + vigil_sim_choose(sim, "late by us", LATE_MAX_US));
+    if (!world.may_pass)
+        return vigil__time_add(timeout_ns, world.host->sim->now);
+    return vigil__sim_deadline(world.host, timeout_ns);
 }
 
 bool world_waits(vigil_ns deadline, int *result)
