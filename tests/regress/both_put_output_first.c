@@ -4,8 +4,7 @@
  * its own output had gone; its peer, an echo, could take none before its answers were read: both
  * waited for ever, with memory enough.
  */
-#include "test.h"
-#include "vigil_sim.h"
+#include "regress/two_hosts.h"
 
 enum { BYTES = 3000, ALLOCATIONS = 60 };
 
@@ -56,28 +55,19 @@ static int try_one(uint64_t n, const char *backend)
         .ops = &server_ops, .limits = { .out_high = 512, .stall_ns = VIGIL_S(60) }
     };
     struct talk talk[2] = { { 0 } };
-    vigil_sim *sim;
-    vigil_loop *server, *clients;
-    REQUIRE(vigil_sim_open(&sim, NULL) == 0);
-    const vigil_host *a = vigil_sim_host(sim, "10.0.0.1", NULL);
-    const vigil_host *b = vigil_sim_host(sim, "10.0.0.2", NULL);
-    REQUIRE(vigil_sim_connect_hosts(sim, a, b, &(vigil_sim_link){ .buffer = 256 }) == 0);
-    REQUIRE(vigil_loop_open(&server, &(vigil_loop_options){ .host = a }) == 0);
-    REQUIRE(vigil_loop_open(&clients, &(vigil_loop_options){ .host = b, .backend = backend }) == 0);
-    REQUIRE(vigil_listen(server, "10.0.0.1:7", &listening, NULL) == 0);
+    struct two_hosts two;
+    two_hosts_open(&two, NULL, backend, &(vigil_sim_link){ .buffer = 256 });
+    REQUIRE(vigil_listen(two.server, "10.0.0.1:7", &listening, NULL) == 0);
     for (int i = 0; i < 2; i++) {
         const vigil_conn_options connecting = { &client_ops, &talk[i], { 0 } };
-        REQUIRE(vigil_connect(clients, "10.0.0.1:7", &connecting, NULL) == 0);
+        REQUIRE(vigil_connect(two.clients, "10.0.0.1:7", &connecting, NULL) == 0);
     }
-    vigil_sim_fail_call(sim, b, VIGIL_SIM_CALL_ALLOCATE, n, VIGIL_ENOMEM, true);
-    REQUIRE(vigil_sim_run(sim, vigil_sim_now(sim) + VIGIL_MS(20)) >= 0);
-    vigil_sim_fail_call(sim, b, VIGIL_SIM_CALL_ALLOCATE, 0, VIGIL_OK, false);
-    REQUIRE(vigil_sim_run(sim, vigil_sim_now(sim) + VIGIL_S(10)) >= 0);
+    vigil_sim_fail_call(two.sim, two.client_host, VIGIL_SIM_CALL_ALLOCATE, n, VIGIL_ENOMEM, true);
+    two_hosts_run(&two, VIGIL_MS(20));
+    vigil_sim_fail_call(two.sim, two.client_host, VIGIL_SIM_CALL_ALLOCATE, 0, VIGIL_OK, false);
+    two_hosts_run(&two, VIGIL_S(10));
     int stuck = !talk[0].closed + !talk[1].closed;
-    vigil_loop_close(clients);
-    vigil_loop_close(server);
-    OK(vigil_sim_check_balance(sim), "%s", vigil_sim_failure(sim));
-    vigil_sim_close(sim);
+    two_hosts_close(&two);
     return stuck;
 }
 

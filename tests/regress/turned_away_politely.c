@@ -3,8 +3,7 @@
  * turned_away_politely.c -- one who was accepted when there was no memory for a connection was
  * closed with a FIN: a client that had nothing to say yet took that for the server's answer.
  */
-#include "test.h"
-#include "vigil_sim.h"
+#include "regress/two_hosts.h"
 
 enum { HERE_MAX = 70, ALLOCATIONS = 4 }; /* memory for connections comes in lots */
 
@@ -47,26 +46,18 @@ static const vigil_conn_ops server_ops = { .open = server_open };
 /* After so many clients comes one for whom the n-th allocation of the server fails. */
 static void try_one(uint32_t here, uint64_t n, const char *backend, struct ends *ends)
 {
-    vigil_sim *sim;
-    vigil_loop *server, *clients;
-    REQUIRE(vigil_sim_open(&sim, NULL) == 0);
-    const vigil_host *a = vigil_sim_host(sim, "10.0.0.1", NULL);
-    const vigil_host *b = vigil_sim_host(sim, "10.0.0.2", NULL);
+    struct two_hosts two;
     const vigil_listen_options listening = { .ops = &server_ops };
     const vigil_conn_options connecting = { &client_ops, ends, { 0 } };
-    REQUIRE(vigil_loop_open(&server, &(vigil_loop_options){ .host = a, .backend = backend }) == 0);
-    REQUIRE(vigil_loop_open(&clients, &(vigil_loop_options){ .host = b }) == 0);
-    REQUIRE(vigil_listen(server, "10.0.0.1:7", &listening, NULL) == 0);
+    two_hosts_open(&two, backend, NULL, NULL);
+    REQUIRE(vigil_listen(two.server, "10.0.0.1:7", &listening, NULL) == 0);
     for (uint32_t i = 0; i < here; i++)
-        REQUIRE(vigil_connect(clients, "10.0.0.1:7", &connecting, NULL) == 0);
-    REQUIRE(vigil_sim_run(sim, VIGIL_S(1) + VIGIL_MS(500)) >= 0);
-    vigil_sim_fail_call(sim, a, VIGIL_SIM_CALL_ALLOCATE, n, VIGIL_ENOMEM, true);
-    REQUIRE(vigil_connect(clients, "10.0.0.1:7", &connecting, NULL) == 0);
-    REQUIRE(vigil_sim_run(sim, VIGIL_S(3)) >= 0);
-    vigil_loop_close(clients);
-    vigil_loop_close(server);
-    OK(vigil_sim_check_balance(sim), "%s", vigil_sim_failure(sim));
-    vigil_sim_close(sim);
+        REQUIRE(vigil_connect(two.clients, "10.0.0.1:7", &connecting, NULL) == 0);
+    two_hosts_run(&two, VIGIL_MS(500));
+    vigil_sim_fail_call(two.sim, two.server_host, VIGIL_SIM_CALL_ALLOCATE, n, VIGIL_ENOMEM, true);
+    REQUIRE(vigil_connect(two.clients, "10.0.0.1:7", &connecting, NULL) == 0);
+    two_hosts_run(&two, VIGIL_MS(1500));
+    two_hosts_close(&two);
 }
 
 TEST(a_newcomer_without_memory_for_it_sees_a_reset)

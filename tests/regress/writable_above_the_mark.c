@@ -3,8 +3,7 @@
  * writable_above_the_mark.c -- a send that there was no memory to start, while the queue was full:
  * when memory came back `writable` was called at once, with no room in the queue.
  */
-#include "test.h"
-#include "vigil_sim.h"
+#include "regress/two_hosts.h"
 
 enum { HIGH = 2048, LOW = HIGH / 4, CALLS = 8 };
 
@@ -32,24 +31,15 @@ static void try_one(uint64_t n)
 {
     static const vigil_conn_ops ops = { .open = fills, .writable = looks };
     const vigil_conn_options connecting = { &ops, NULL, { .out_high = HIGH } };
-    vigil_sim *sim;
-    vigil_loop *server, *clients;
-    REQUIRE(vigil_sim_open(&sim, NULL) == 0);
-    const vigil_host *a = vigil_sim_host(sim, "10.0.0.1", NULL);
-    const vigil_host *b = vigil_sim_host(sim, "10.0.0.2", NULL);
-    const vigil_loop_options on = { .host = b, .backend = "sim-complete" };
-    REQUIRE(vigil_loop_open(&server, &(vigil_loop_options){ .host = a }) == 0);
-    REQUIRE(vigil_loop_open(&clients, &on) == 0);
-    REQUIRE(vigil_listen(server, "10.0.0.1:7", NULL, NULL) == 0);
-    REQUIRE(vigil_connect(clients, "10.0.0.1:7", &connecting, NULL) == 0);
-    vigil_sim_fail_call(sim, b, VIGIL_SIM_CALL_SUBMIT, n, VIGIL_ENOMEM, true);
-    REQUIRE(vigil_sim_run(sim, vigil_sim_now(sim) + VIGIL_MS(100)) >= 0);
-    vigil_sim_fail_call(sim, b, VIGIL_SIM_CALL_SUBMIT, 0, VIGIL_OK, false);
-    REQUIRE(vigil_sim_run(sim, vigil_sim_now(sim) + VIGIL_S(1)) >= 0);
-    vigil_loop_close(clients);
-    vigil_loop_close(server);
-    OK(vigil_sim_check_balance(sim), "%s", vigil_sim_failure(sim));
-    vigil_sim_close(sim);
+    struct two_hosts two;
+    two_hosts_open(&two, NULL, "sim-complete", NULL);
+    REQUIRE(vigil_listen(two.server, "10.0.0.1:7", NULL, NULL) == 0);
+    REQUIRE(vigil_connect(two.clients, "10.0.0.1:7", &connecting, NULL) == 0);
+    vigil_sim_fail_call(two.sim, two.client_host, VIGIL_SIM_CALL_SUBMIT, n, VIGIL_ENOMEM, true);
+    two_hosts_run(&two, VIGIL_MS(100));
+    vigil_sim_fail_call(two.sim, two.client_host, VIGIL_SIM_CALL_SUBMIT, 0, VIGIL_OK, false);
+    two_hosts_run(&two, VIGIL_S(1));
+    two_hosts_close(&two);
 }
 
 TEST(writable_waits_for_the_low_mark_though_memory_came_back)
