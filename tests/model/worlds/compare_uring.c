@@ -118,6 +118,17 @@ static void ring_open(struct machine *m, struct vigil__ring *ring, uint32_t sq, 
     REQUIRE(m->calls->ring_open(ring, sq, cq) == 0);
 }
 
+/* The ring first: it may hold the files.  `bufs` may be NULL. */
+static void close_all(struct machine *m, struct vigil__ring *ring, struct bufs *bufs,
+                      const int fds[2])
+{
+    m->calls->ring_close(ring);
+    if (bufs != NULL)
+        bufs_close(m, bufs);
+    shut(m, fds[0]);
+    shut(m, fds[1]);
+}
+
 /* ---- polls ---- */
 
 SCRIPT(polls_that_answer_once, 0)
@@ -140,9 +151,7 @@ SCRIPT(polls_that_answer_once, 0)
     look_ring(m, &ring);
     ask_poll(m, &ring, 900, VIGIL_IN, false, 107);
     look_ring(m, &ring);
-    m->calls->ring_close(&ring);
-    shut(m, fds[0]);
-    shut(m, fds[1]);
+    close_all(m, &ring, NULL, fds);
 }
 
 SCRIPT(polls_that_go_on, 0)
@@ -168,9 +177,7 @@ SCRIPT(polls_that_go_on, 0)
     ask_cancel(m, &ring, VIGIL__URING_POLL_REMOVE, 101, 1);
     ask_cancel(m, &ring, VIGIL__URING_POLL_REMOVE, 101, 2);
     look_ring(m, &ring);
-    m->calls->ring_close(&ring);
-    shut(m, fds[0]);
-    shut(m, fds[1]);
+    close_all(m, &ring, NULL, fds);
 }
 
 SCRIPT(a_poll_of_urgent_data_hears_no_plain_data, 0)
@@ -184,9 +191,7 @@ SCRIPT(a_poll_of_urgent_data_hears_no_plain_data, 0)
     look_ring(m, &ring);
     put(m, fds[1], 3);
     look_ring(m, &ring);
-    m->calls->ring_close(&ring);
-    shut(m, fds[0]);
-    shut(m, fds[1]);
+    close_all(m, &ring, NULL, fds);
 }
 
 SCRIPT(a_poll_hears_resets, 0)
@@ -241,9 +246,7 @@ SCRIPT(taking_back_what_has_an_event, 0)
     look_ring(m, &ring);
     ask_cancel(m, &ring, VIGIL__URING_POLL_REMOVE, 101, 5);
     look_ring(m, &ring);
-    m->calls->ring_close(&ring);
-    shut(m, fds[0]);
-    shut(m, fds[1]);
+    close_all(m, &ring, NULL, fds);
 }
 
 SCRIPT(polls_of_regular_files, 0)
@@ -301,10 +304,7 @@ SCRIPT(receives_that_go_on, 0)
     bufs_offer(&bufs, 1);
     end(m, fds[1]);
     look_ring(m, &ring);
-    m->calls->ring_close(&ring);
-    bufs_close(m, &bufs);
-    shut(m, fds[0]);
-    shut(m, fds[1]);
+    close_all(m, &ring, &bufs, fds);
 }
 
 SCRIPT(receives_run_out_of_buffers, 0)
@@ -325,10 +325,7 @@ SCRIPT(receives_run_out_of_buffers, 0)
     look_ring(m, &ring);
     ask_recv(m, &ring, fds[0], 0, 4); /* an empty group fails at once, without data */
     look_ring(m, &ring);
-    m->calls->ring_close(&ring);
-    bufs_close(m, &bufs);
-    shut(m, fds[0]);
-    shut(m, fds[1]);
+    close_all(m, &ring, &bufs, fds);
 }
 
 SCRIPT(single_receives, 0)
@@ -387,10 +384,7 @@ SCRIPT(buffers_filled_bit_by_bit, VIGIL__URING_FEAT_MIN_TIMEOUT)
     look_ring(m, &ring);
     end(m, fds[1]);
     look_ring(m, &ring);
-    m->calls->ring_close(&ring);
-    bufs_close(m, &bufs);
-    shut(m, fds[0]);
-    shut(m, fds[1]);
+    close_all(m, &ring, &bufs, fds);
 }
 
 SCRIPT(bundles, VIGIL__URING_FEAT_RECVSEND_BUNDLE)
@@ -416,10 +410,7 @@ SCRIPT(bundles, VIGIL__URING_FEAT_RECVSEND_BUNDLE)
     look_ring(m, &ring);
     end(m, fds[1]);
     look_ring(m, &ring);
-    m->calls->ring_close(&ring);
-    bufs_close(m, &bufs);
-    shut(m, fds[0]);
-    shut(m, fds[1]);
+    close_all(m, &ring, &bufs, fds);
 }
 
 /* ---- the others ---- */
@@ -551,10 +542,7 @@ SCRIPT(receives_end_when_places_are_out, 0)
     tell(m, "enter: %s", result_text(m->calls->ring_enter(&ring, 0, VIGIL_NOWAIT)));
     tell(m, "%u are there, overflown: %d", vigil__ring_ready(&ring), vigil__ring_overflown(&ring));
     look_ring(m, &ring);
-    m->calls->ring_close(&ring);
-    bufs_close(m, &bufs);
-    shut(m, fds[0]);
-    shut(m, fds[1]);
+    close_all(m, &ring, &bufs, fds);
 }
 
 SCRIPT(waits_for_completions, 0)
@@ -572,9 +560,7 @@ SCRIPT(waits_for_completions, 0)
     tell(m, "enter: %s", result_text(m->calls->ring_enter(&ring, 1, VIGIL_S(9))));
     world.may_pass = false;
     look_ring(m, &ring);
-    m->calls->ring_close(&ring);
-    shut(m, fds[0]);
-    shut(m, fds[1]);
+    close_all(m, &ring, NULL, fds);
 }
 
 SCRIPT(an_eventfd_of_the_ring, 0)
