@@ -27,11 +27,12 @@ void vigil__sim_fail(vigil_sim *sim, const char *oracle, const char *format, ...
     va_end(args);
 }
 
-static struct sim_oracle *oracle_find(vigil_sim *sim, const char *name)
+/* By its text: the same words may stand in several places. */
+static struct sim_oracle *oracle_search(vigil_sim *sim, const char *name)
 {
     for (struct vigil__link *at = sim->oracles.next; at != &sim->oracles; at = at->next) {
         struct sim_oracle *oracle = VIGIL_OWNER(at, struct sim_oracle, link);
-        if (oracle->name == name || strcmp(oracle->name, name) == 0)
+        if (strcmp(oracle->name, name) == 0)
             return oracle;
     }
     struct sim_oracle *oracle = vigil__alloc(&sim->memory, sizeof(*oracle));
@@ -39,6 +40,23 @@ static struct sim_oracle *oracle_find(vigil_sim *sim, const char *name)
         return NULL;
     *oracle = (struct sim_oracle){ .name = name };
     vigil__list_append(&sim->oracles, &oracle->link);
+    return oracle;
+}
+
+/* Names stand in static storage, so the address alone tells one that was seen before: they are
+ * looked up several times in every step. */
+static struct sim_oracle *oracle_find(vigil_sim *sim, const char *name)
+{
+    size_t i = (uintptr_t)name / 8 % SIM_NAMES;
+    while (sim->names[i].name != name && sim->names[i].name != NULL)
+        i = (i + 1) % SIM_NAMES;
+    if (VIGIL_LIKELY(sim->names[i].name == name))
+        return sim->names[i].oracle;
+    struct sim_oracle *oracle = oracle_search(sim, name);
+    if (oracle != NULL && sim->name_count < SIM_NAMES_MAX) {
+        sim->names[i] = (struct sim_oracle_name){ name, oracle };
+        sim->name_count++;
+    }
     return oracle;
 }
 

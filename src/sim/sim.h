@@ -198,6 +198,13 @@ struct sim_oracle { /* how often each was looked at */
     uint64_t count;
 };
 
+enum { SIM_NAMES = 256, SIM_NAMES_MAX = SIM_NAMES / 2 }; /* of oracles, found by their address */
+
+struct sim_oracle_name {
+    const char *name; /* NULL: none */
+    struct sim_oracle *oracle;
+};
+
 /* Who watches what passes between files; NULL members: nobody. */
 struct sim_tap {
     void (*wrote)(const struct sim_file *file, const vigil_iov *iov, size_t count, size_t n);
@@ -240,6 +247,8 @@ struct vigil_sim {
     uint32_t idle_calls; /* and of these, with callbacks */
 
     struct vigil__link invariants, oracles;
+    struct sim_oracle_name names[SIM_NAMES];
+    uint32_t name_count;
     struct vigil__link freed; /* poisoned blocks, oldest first */
     size_t freed_bytes;
     char failure[SIM_FAILURE_MAX];
