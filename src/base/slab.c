@@ -26,19 +26,24 @@ void vigil__slab_clear(struct vigil__slab *slab)
 
 bool vigil__slab_reserve(struct vigil__slab *slab)
 {
-    return slab->free_head != UINT32_MAX || slab_grow(slab);
+    return vigil__slab_next(slab) < slab->chunk_count << VIGIL__SLAB_CHUNK_BITS || slab_grow(slab);
 }
 
 void *vigil__slab_take(struct vigil__slab *slab)
 {
     if (!vigil__slab_reserve(slab))
         return NULL;
-    uint32_t index = slab->free_head;
+    uint32_t index = vigil__slab_next(slab);
+    uint32_t generation = 1;
     struct vigil__slot *slot = vigil__slab_at(slab, index);
-    VIGIL_ASSERT(!vigil__slot_taken(slot));
-    slab->free_head = slot->index;
+    if (index == slab->used) {
+        slab->used++;
+    } else {
+        VIGIL_ASSERT(!vigil__slot_taken(slot));
+        slab->free_head = slot->index;
+        generation = slot->generation + 1;
+    }
     slab->live++;
-    uint32_t generation = slot->generation + 1;
     memset(slot, 0, slab->item_size);
     *slot = (struct vigil__slot){ .generation = generation, .index = index };
     return slot;
@@ -67,17 +72,9 @@ static bool slab_grow(struct vigil__slab *slab)
         slab->chunks = chunks;
         slab->chunk_room = room;
     }
-    size_t size = (size_t)slab->item_size * VIGIL__SLAB_CHUNK;
-    char *chunk = vigil__alloc(slab->allocator, size);
+    char *chunk = vigil__alloc(slab->allocator, (size_t)slab->item_size * VIGIL__SLAB_CHUNK);
     if (chunk == NULL)
         return false;
-    memset(chunk, 0, size);
-    uint32_t first = vigil__slab_slots(slab);
     slab->chunks[slab->chunk_count++] = chunk;
-    for (uint32_t i = VIGIL__SLAB_CHUNK; i-- > 0;) {
-        struct vigil__slot *slot = vigil__slab_at(slab, first + i);
-        slot->index = slab->free_head;
-        slab->free_head = first + i;
-    }
     return true;
 }

@@ -25,7 +25,8 @@ struct vigil__slab {
     char **chunks;
     uint32_t chunk_count, chunk_room;
     uint32_t item_size;
-    uint32_t free_head; /* UINT32_MAX: none */
+    uint32_t used;      /* slots that were taken once; memory behind them is not touched */
+    uint32_t free_head; /* of those that were given back; UINT32_MAX: none */
     uint32_t live;
 };
 
@@ -41,13 +42,19 @@ bool vigil__slab_reserve(struct vigil__slab *slab);
 void *vigil__slab_take(struct vigil__slab *slab);
 void vigil__slab_give(struct vigil__slab *slab, void *item);
 
-/* How many slots there are, taken or free, to walk them all. */
+/* How many slots there are, taken now or once, to walk them all. */
 static inline uint32_t vigil__slab_slots(const struct vigil__slab *slab)
 {
-    return slab->chunk_count << VIGIL__SLAB_CHUNK_BITS;
+    return slab->used;
 }
 
-/* The slot's thing, taken or free.  `index` is below vigil__slab_slots(). */
+/* The slot of the next thing. */
+static inline uint32_t vigil__slab_next(const struct vigil__slab *slab)
+{
+    return slab->free_head != UINT32_MAX ? slab->free_head : slab->used;
+}
+
+/* The slot's thing, taken or not.  `index` is below vigil__slab_slots(). */
 static inline void *vigil__slab_at(const struct vigil__slab *slab, uint32_t index)
 {
     return slab->chunks[index >> VIGIL__SLAB_CHUNK_BITS] +

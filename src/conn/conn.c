@@ -111,7 +111,7 @@ bool vigil__conn_reserve(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     return vigil__slab_reserve(&conns->conns) && vigil__slab_reserve(&loop->ports) &&
-           vigil__heap_reserve(&conns->deadlines, conns->conns.free_head * 2);
+           vigil__heap_reserve(&conns->deadlines, vigil__slab_next(&conns->conns) * 2);
 }
 
 int vigil__conn_new(vigil_loop *loop, const vigil_conn_ops *ops, void *ctx,

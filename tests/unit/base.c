@@ -55,6 +55,9 @@ TEST(slab_wrong_handles_miss)
     struct thing *thing = vigil__slab_take(&slab);
     REQUIRE(thing != NULL);
     uint64_t handle = vigil__slot_handle(&thing->slot);
+    struct thing *gone = vigil__slab_take(&slab);
+    REQUIRE(gone != NULL);
+    vigil__slab_give(&slab, gone);
     const uint64_t wrong[] = {
         0,
         1,
@@ -62,8 +65,9 @@ TEST(slab_wrong_handles_miss)
         handle + 1,
         handle + (UINT64_C(1) << 32),
         handle + (UINT64_C(2) << 32),
-        (handle & ~(uint64_t)UINT32_MAX) | 1000000,   /* a slot that never was */
-        vigil__slot_handle(vigil__slab_at(&slab, 5)), /* a free one */
+        (handle & ~(uint64_t)UINT32_MAX) | 1000000, /* a slot that never was, */
+        (handle & ~(uint64_t)UINT32_MAX) | 5,       /* one that has memory already, */
+        vigil__slot_handle(&gone->slot),            /* and one that is free again */
     };
     for (size_t i = 0; i < TEST_COUNT(wrong); i++)
         EQ_PTR(NULL, vigil__slab_find(&slab, wrong[i]), "row %zu", i);
@@ -98,6 +102,7 @@ TEST(slab_things_are_zeroed_and_stay_where_they_are)
         EQ_INT(0, thing->payload);
         OK(thing->slot.index % 2 == 0 || thing->slot.index >= COUNT, "slot %u", thing->slot.index);
     }
+    EQ_INT(COUNT, slots, "a walk sees none that nobody ever took");
     EQ_INT(slots, vigil__slab_slots(&slab), "freed slots come before new memory");
     vigil__slab_clear(&slab);
     OK_ALLOCATOR_EMPTY(&counting);
