@@ -214,14 +214,20 @@ static void check_spin(vigil_sim *sim, const struct sim_host *host, int callback
     vigil__sim_oracle_count(sim, "no spinning");
 }
 
-/* Turns the one that waited longest, of those that have something to do. */
-static bool turn_one(vigil_sim *sim, const struct sim_turner *self)
+/* Turns the one that waited longest, of those that have something to do.  False: none has, and
+ * `*next` is when that changes at the latest. */
+static bool turn_one(vigil_sim *sim, const struct sim_turner *self, vigil_ns *next)
 {
+    *next = VIGIL_FOREVER;
     for (struct vigil__link *at = sim->turners.next; at != &sim->turners; at = at->next) {
         struct sim_turner *turner = VIGIL_OWNER(at, struct sim_turner, link);
-        if (turner == self || !can_turn(turner) ||
-            (turner_due(sim, turner) > sim->now && !turner->answers(turner)))
+        if (turner == self || !can_turn(turner))
             continue;
+        vigil_ns due = turner_due(sim, turner);
+        if (due > sim->now && !turner->answers(turner)) {
+            *next = due < *next ? due : *next;
+            continue;
+        }
         vigil__list_remove(at);
         vigil__list_append(&sim->turners, at); /* it may be gone behind the turn */
         turner->late_asked = false;
@@ -233,26 +239,15 @@ static bool turn_one(vigil_sim *sim, const struct sim_turner *self)
             vigil__sim_check_fair(turner);
         return true;
     }
+    vigil_ns event = vigil__heap_due(&sim->heap); /* an answer may have added one */
+    *next = event < *next ? event : *next;
     return false;
-}
-
-static vigil_ns next_time(vigil_sim *sim, const struct sim_turner *self)
-{
-    vigil_ns next = vigil__heap_due(&sim->heap);
-    for (struct vigil__link *at = sim->turners.next; at != &sim->turners; at = at->next) {
-        struct sim_turner *turner = VIGIL_OWNER(at, struct sim_turner, link);
-        if (turner == self || !can_turn(turner))
-            continue;
-        vigil_ns due = turner_due(sim, turner);
-        next = due < next ? due : next;
-    }
-    return next;
 }
 
 static bool step(vigil_sim *sim, const struct sim_turner *self, vigil_ns deadline)
 {
-    if (!turn_one(sim, self)) {
-        vigil_ns next = next_time(sim, self);
+    vigil_ns next;
+    if (!turn_one(sim, self, &next)) {
         next = next < deadline ? next : deadline;
         if (next == VIGIL_FOREVER)
             return false;
@@ -279,8 +274,8 @@ int vigil_sim_run_while(vigil_sim *sim, bool (*goes_on)(void *arg), void *arg, v
     while (sim->failed_oracle == NULL) {
         if (goes_on != NULL && !goes_on(arg))
             return 0;
-        if (!turn_one(sim, NULL)) {
-            vigil_ns next = next_time(sim, NULL);
+        vigil_ns next;
+        if (!turn_one(sim, NULL, &next)) {
             vigil__sim_check_blocked(sim);
             if (next == VIGIL_FOREVER)
                 return 1;
