@@ -276,11 +276,6 @@ int vigil__sim_fd_open(struct sim_host *host, enum sim_kind kind, struct sim_fil
     return err;
 }
 
-struct sim_file *vigil__sim_fd_file(const struct sim_host *host, vigil_fd fd)
-{
-    return vigil__fd_valid(fd) && (uint32_t)fd < host->fd_room ? host->fds[fd].file : NULL;
-}
-
 bool vigil__sim_fd_blocks(const struct sim_host *host, vigil_fd fd)
 {
     const struct sim_file *file = vigil__sim_fd_file(host, fd);

@@ -255,6 +255,19 @@ struct vigil_sim {
     const char *failed_oracle;
 };
 
+/* The file behind a descriptor of the host; NULL: there is none. */
+static inline struct sim_file *vigil__sim_fd_file(const struct sim_host *host, vigil_fd fd)
+{
+    return vigil__fd_valid(fd) && (uint32_t)fd < host->fd_room ? host->fds[fd].file : NULL;
+}
+
+/* How much may be written to it now. */
+static inline size_t vigil__sim_stream_room(const struct sim_stream *in)
+{
+    uint64_t held = in->written - in->read;
+    return held < in->cap ? in->cap - (size_t)held : 0;
+}
+
 /* A copy of the table, with calls of its user's own in it, is that host, too. */
 static inline struct sim_host *vigil__sim_host_of(const vigil_host *table)
 {
@@ -324,7 +337,6 @@ int vigil__sim_fd_new_from(struct sim_host *host, struct sim_file *file, uint32_
 /* A new file with a descriptor, unless the machine is short of something just now. */
 int vigil__sim_fd_open(struct sim_host *host, enum sim_kind kind, struct sim_file **file,
                        vigil_fd *out);
-struct sim_file *vigil__sim_fd_file(const struct sim_host *host, vigil_fd fd);
 bool vigil__sim_fd_blocks(const struct sim_host *host, vigil_fd fd);
 int vigil__sim_fd_close(struct sim_host *host, vigil_fd fd);
 /* Drops one of the file's refs. */
@@ -349,8 +361,6 @@ void vigil__sim_break(struct sim_file *file, int error);
 /* ---- stream.c ---- */
 
 void vigil__sim_stream_init(struct sim_stream *in);
-/* How much may be written to it now. */
-size_t vigil__sim_stream_room(const struct sim_stream *in);
 /* Puts bytes on their way to `to`; there is room for them.  False: no memory. */
 bool vigil__sim_stream_send(struct sim_file *to, const void *p, size_t n);
 size_t vigil__sim_stream_take(struct sim_stream *in, void *p, size_t n);

@@ -12,12 +12,6 @@ enum { BYTES_MIN = 512, SEGMENTS_MIN = 4, JITTER_STEPS = 100 };
 static void segment_event(struct sim_event *event);
 static void arrive(struct sim_file *file, const struct sim_segment *segment);
 
-size_t vigil__sim_stream_room(const struct sim_stream *in)
-{
-    uint64_t held = in->written - in->read;
-    return held < in->cap ? in->cap - (size_t)held : 0;
-}
-
 static void copy_in(struct sim_stream *in, uint64_t at, const uint8_t *p, size_t n)
 {
     size_t from = (size_t)at & (in->room - 1);
