@@ -91,6 +91,11 @@ static bool entry_room(struct sim_backend *backend, uint32_t fd)
     return true;
 }
 
+static bool is_registered(const struct sim_backend *backend, vigil_fd fd)
+{
+    return vigil__fd_valid(fd) && (uint32_t)fd < backend->room && backend->entries[fd].want != 0;
+}
+
 static int why_not_set(struct sim_backend *backend, vigil_fd fd, uint32_t was)
 {
     struct sim_host *host = backend->host;
@@ -99,7 +104,7 @@ static int why_not_set(struct sim_backend *backend, vigil_fd fd, uint32_t was)
         return err;
     if (vigil__sim_fd_file(host, fd) == NULL)
         return VIGIL_EBADF;
-    if (was == 0 && (uint32_t)fd < backend->room && backend->entries[fd].want != 0)
+    if (was == 0 && is_registered(backend, fd))
         return VIGIL_EEXIST;
     if (was == 0 && vigil__sim_short_of_buffers(host) != 0)
         return VIGIL_ENOMEM;
@@ -110,13 +115,16 @@ static int backend_set(void *self, vigil_fd fd, uint32_t was, uint32_t want, uin
 {
     struct sim_backend *backend = self;
     if (want == 0) {
-        if (vigil__fd_valid(fd) && (uint32_t)fd < backend->room)
+        if (is_registered(backend, fd)) {
             backend->entries[fd].want = 0;
+            backend->registered--;
+        }
         return 0;
     }
     int err = why_not_set(backend, fd, was);
     if (err < 0)
         return err;
+    backend->registered += !is_registered(backend, fd);
     backend->entries[fd] = (struct sim_entry){ .key = key, .want = want, .told = UINT64_MAX };
     return 0;
 }
@@ -142,9 +150,13 @@ static bool backend_answers(const struct sim_turner *turner)
     const struct sim_backend *backend = VIGIL_OWNER(turner, struct sim_backend, turner);
     if (backend->woken)
         return true;
-    for (uint32_t fd = 0; fd < backend->room; fd++)
+    for (uint32_t fd = 0, left = backend->registered; left > 0; fd++) {
+        if (backend->entries[fd].want == 0)
+            continue;
         if (entry_events(backend, fd) != 0)
             return true;
+        left--;
+    }
     return vigil__sim_ops_ready(backend);
 }
 
@@ -198,7 +210,8 @@ static int collect_ready(struct sim_backend *backend, struct vigil__record *reco
     vigil_sim *sim = backend->host->sim;
     int n = 0;
     uint32_t fd = backend->from < backend->room ? backend->from : 0;
-    for (uint32_t seen = 0; seen < backend->room && n < cap; seen++) {
+    for (uint32_t left = backend->registered; left > 0 && n < cap;) {
+        left -= backend->entries[fd].want != 0;
         if (tell_ready(backend, fd, &records[n])) {
             n++;
             bool once = (backend->entries[fd].want & VIGIL_ONESHOT) != 0;

@@ -431,8 +431,8 @@ struct sim_backend {
     bool woken; /* to be told, */
     bool woke;  /* and told first by the last wait */
     struct sim_entry *entries;
-    uint32_t room;
-    uint32_t from; /* where the search for ready ones begins */
+    uint32_t room, registered; /* of them all, and of those that want something */
+    uint32_t from;             /* where the search for ready ones begins */
     struct vigil__link ops;
     uint32_t buf_count, buf_size;
     struct vigil__buf *bufs[SIM_BUFS_MAX];
