@@ -26,9 +26,16 @@ static void stream_fill(void)
     }
 }
 
+const uint8_t *rig_stream(size_t at)
+{
+    if (stream[0] == 0) /* which it is not, once it is filled */
+        stream_fill();
+    return stream + at;
+}
+
 static const uint8_t *client_stream(const struct client *c, size_t at)
 {
-    return stream + c->number * APART + at;
+    return rig_stream(c->number * APART + at);
 }
 
 /* How many bytes of `p` are as they should be. */
@@ -381,8 +388,6 @@ static bool loops_open(struct rig *rig)
 
 bool rig_open(struct rig *rig, vigil_sim *sim)
 {
-    if (stream[0] == 0)
-        stream_fill();
     memset(rig, 0, sizeof(*rig));
     rig->sim = sim;
     rig->limits = choose_limits(sim);
