@@ -287,7 +287,8 @@ done:
 static void add_oracle(struct totals *totals, const struct sim_oracle *oracle)
 {
     size_t i = 0;
-    while (i < totals->oracle_count && strcmp(totals->oracles[i].name, oracle->name) != 0)
+    while (i < totals->oracle_count && (totals->oracles[i].name[0] != oracle->name[0] ||
+                                        strcmp(totals->oracles[i].name, oracle->name) != 0))
         i++;
     if (i == ORACLES_MAX)
         return;

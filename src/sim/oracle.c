@@ -27,12 +27,12 @@ void vigil__sim_fail(vigil_sim *sim, const char *oracle, const char *format, ...
     va_end(args);
 }
 
-/* By its text: the same words may stand in several places. */
+/* By its text: the same words may stand in several places.  Most differ in the first letter. */
 static struct sim_oracle *oracle_search(vigil_sim *sim, const char *name)
 {
     for (struct vigil__link *at = sim->oracles.next; at != &sim->oracles; at = at->next) {
         struct sim_oracle *oracle = VIGIL_OWNER(at, struct sim_oracle, link);
-        if (strcmp(oracle->name, name) == 0)
+        if (oracle->name[0] == name[0] && strcmp(oracle->name, name) == 0)
             return oracle;
     }
     struct sim_oracle *oracle = vigil__alloc(&sim->memory, sizeof(*oracle));
