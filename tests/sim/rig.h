@@ -3,7 +3,7 @@
  * rig.h -- what the simulated tests share: a server on one host, clients on another, and what must
  * hold of them whatever happens.
  *
- * A client sends a pattern in pieces, ends, and counts what comes back.  Its end must be explained:
+ * A client sends a stream in pieces, ends, and counts what comes back.  Its end must be explained:
  * a clean one by all bytes, any other by a fault that was injected, or by what the scenario
  * declared.  Zero choices give the plain run: one piece after the other, no pauses.
  */
