@@ -12,7 +12,7 @@
  *   const vigil_host *server = vigil_sim_host(sim, "10.0.0.1", NULL);
  *   vigil_loop_open(&loop, &(vigil_loop_options){ .host = server });
  *   ... vigil_listen(loop, "10.0.0.1:7", ...); another host connects to it ...
- *   vigil_sim_run(sim, VIGIL_S(60));
+ *   vigil_sim_run_for(sim, VIGIL_S(60));
  *   vigil_loop_close(loop);
  *   if (!vigil_sim_check_balance(sim)) puts(vigil_sim_failure(sim));
  *   vigil_sim_close(sim);
@@ -35,36 +35,43 @@ typedef struct vigil_sim vigil_sim; /* a world */
 
 /* ---- faults ------------------------------------------------------------------------------ */
 
-/* Every kind of fault: X(name, what goes wrong).  Those that say "sticky" may also go on for a
- * while: up to 200 ms. */
-#define VIGIL_SIM_FAULT_MAP(X)                                                   \
-    X(SHORT_READ, "a receive brings less than there is, down to one byte")       \
-    X(SHORT_WRITE, "a send takes less than there is room for, down to one byte") \
-    X(EAGAIN, "a call would block though it was ready")                          \
-    X(EINTR, "a wait ends early without a reason")                               \
-    X(SPURIOUS, "a descriptor is told to be ready that is not")                  \
-    X(LATE, "a ready descriptor is told only later")                             \
-    X(DUPLICATE, "a readiness is told twice")                                    \
-    X(REORDER, "the records of one wait come in another order")                  \
-    X(RESET, "a connection is reset in the network")                             \
-    X(ABORTED, "a connection has gone before it is accepted")                    \
-    X(EMFILE, "the process is out of descriptors; sticky")                       \
-    X(ENFILE, "the system is out of descriptors; sticky")                        \
-    X(ENOBUFS, "the system is out of buffers; sticky")                           \
-    X(ENOMEM, "the system is out of memory; sticky")                             \
-    X(ALLOC, "an allocation fails; sticky")                                      \
-    X(REFUSED, "a connect is refused though somebody listens")                   \
-    X(DELAYED, "a connect takes up to 3 s longer")                               \
-    X(BLACK_HOLE, "nobody answers a connect")                                    \
-    X(VANISH, "a connection goes dead both ways, without an end")                \
-    X(CANCEL_LOST, "an operation that was cancelled is performed all the same")  \
-    X(MULTI_ENDS, "a multishot operation ends though it could go on")            \
-    X(OVERFLOW, "completions do not fit and come with later waits")              \
-    X(NO_BUFFERS, "the buffers that the system fills are all in use")            \
-    X(LATE_TIMER, "a wait ends up to 20 ms later than it was asked to")
+/* Every kind of fault: X(name, how it goes on, what goes wrong).  One that has come up may be
+ * sticky, by choice:
+ *   MS     it happens at every occasion for up to 200 ms
+ *   TIMES  up to 20 times in a row: while it lasts nothing moves, so no time would ever pass
+ *   ONCE   never: each of these lasts up to 3 s by itself
+ * Sticky faults are a host's, or the whole network's.  See vigil_sim_inject() for faults by
+ * number. */
+#define VIGIL_SIM_FAULT_MAP(X)                                                       \
+    X(SHORT_READ, MS, "a receive brings less than there is, down to one byte")       \
+    X(SHORT_WRITE, MS, "a send takes less than there is room for, down to one byte") \
+    X(EAGAIN, TIMES, "a call would block though it was ready")                       \
+    X(EINTR, TIMES, "a wait ends early without a reason")                            \
+    X(SPURIOUS, TIMES, "a descriptor is told to be ready that is not")               \
+    X(LATE, TIMES, "a ready descriptor is told only later")                          \
+    X(DUPLICATE, MS, "a readiness is told twice")                                    \
+    X(REORDER, MS, "the records of one wait come in another order")                  \
+    X(RESET, MS, "a connection is reset in the network")                             \
+    X(ABORTED, MS, "a connection has gone before it is accepted")                    \
+    X(EMFILE, MS, "the process is out of descriptors")                               \
+    X(ENFILE, MS, "the system is out of descriptors")                                \
+    X(ENOBUFS, MS, "the system is out of buffers")                                   \
+    X(ENOMEM, MS, "the system is out of memory")                                     \
+    X(ALLOC, MS, "an allocation fails")                                              \
+    X(REFUSED, MS, "a connect is refused though somebody listens")                   \
+    X(DELAYED, MS, "a connect takes up to 3 s longer")                               \
+    X(BLACK_HOLE, MS, "nobody answers a connect")                                    \
+    X(VANISH, MS, "a connection goes dead both ways, without an end")                \
+    X(CANCEL_LOST, MS, "an operation that was cancelled is performed all the same")  \
+    X(MULTI_ENDS, TIMES, "a multishot operation ends though it could go on")         \
+    X(OVERFLOW, TIMES, "completions do not fit and come with later waits")           \
+    X(NO_BUFFERS, TIMES, "the buffers that the system fills are all in use")         \
+    X(LATE_TIMER, MS, "a wait ends up to 20 ms later than it was asked to")          \
+    X(PARTITION, ONCE, "two hosts cannot reach each other, and then they can again") \
+    X(KILL, ONCE, "a host loses power and starts again; see vigil_sim_may_kill()")
 
 typedef enum vigil_sim_fault {
-#define VIGIL_SIM_FAULT_ENUM(name, text) VIGIL_SIM_##name,
+#define VIGIL_SIM_FAULT_ENUM(name, goes_on, text) VIGIL_SIM_##name,
     VIGIL_SIM_FAULT_MAP(VIGIL_SIM_FAULT_ENUM)
 #undef VIGIL_SIM_FAULT_ENUM
         VIGIL_SIM_FAULT_COUNT
@@ -111,14 +118,20 @@ typedef struct vigil_sim_options {
     uint64_t seed;           /* choices come from it; 0: they are all 0 */
     const uint32_t *choices; /* these instead, each taken modulo what is asked; 0 behind the last */
     size_t choice_count;     /* with `choices` */
+    const uint8_t *bytes;    /* these instead, as a fuzzer makes them: a choice each */
+    size_t byte_count;       /* with `bytes` */
     uint32_t faults_off;     /* bit 1 << VIGIL_SIM_RESET and so on: never in this world */
     bool calm;               /* no faults at all, whatever the choices; jitter and order stay */
     vigil_text_fn *story;    /* gets a line, its newline included, for everything that happens */
     void *story_arg;         /* story gets it */
 } vigil_sim_options;
 
-/* Makes a world, which the caller closes; `options` may be NULL and is copied, but for `choices`,
- * which must live as long as the world does.  0, VIGIL_ENOMEM (then `*out` is NULL). */
+/* Makes a world, which the caller closes; `options` may be NULL and is copied, with `bytes`, but
+ * without `choices`, which must live as long as the world does.  Of `bytes` a blank is the choice
+ * 0; all others are spread over the numbers that are asked for, so that a fuzzer reaches each of
+ * them by changing one byte, and what it prints can be read.  Any bytes will do, and 0 follows the
+ * last.
+ * 0, VIGIL_EINVAL (both `choices` and `bytes`), VIGIL_ENOMEM; then `*out` is NULL. */
 VIGIL_API int vigil_sim_open(vigil_sim **out, const vigil_sim_options *options);
 
 /* Ends the world.  Close its loops before: their memory and descriptors are checked against zero by
@@ -164,8 +177,9 @@ typedef struct vigil_sim_host_options {
  * belongs to the world.  Backends are "sim-ready" (descriptors are told to be ready) and
  * "sim-complete" (operations are performed); unasked, a choice decides.  There is no name service,
  * and Unix sockets are each host's own.
- * NULL: the address is malformed or taken, or no memory.  Look at it where that may be: a loop
- * whose host is NULL runs on this machine. */
+ * Never NULL, which would be this machine: where the address is malformed or taken, or there is no
+ * memory, the world has failed, and the answer is a host on which no loop opens: vigil_loop_open()
+ * says VIGIL_EINVAL or VIGIL_ENOMEM. */
 VIGIL_API const vigil_host *vigil_sim_host(vigil_sim *sim, const char *address,
                                            const vigil_sim_host_options *options);
 
@@ -187,6 +201,8 @@ VIGIL_API int vigil_sim_connect_hosts(vigil_sim *sim, const vigil_host *a, const
 VIGIL_API int vigil_sim_partition(vigil_sim *sim, const vigil_host *a, const vigil_host *b);
 VIGIL_API int vigil_sim_heal(vigil_sim *sim, const vigil_host *a, const vigil_host *b);
 
+/* The calls below do nothing, or answer VIGIL_EINVAL, for what is no host of this world. */
+
 /* Power off: the host says nothing more, its loops turn no more (close them; no callback of theirs
  * may count on the network), and its descriptors are gone.  Peers notice after the restart, when
  * their next segment is answered by a reset.  Call it outside of the host's own callbacks. */
@@ -194,11 +210,19 @@ VIGIL_API void vigil_sim_kill(vigil_sim *sim, const vigil_host *host);
 /* Power on: loops may be opened on it anew.  Those from before stay dead. */
 VIGIL_API void vigil_sim_restart(vigil_sim *sim, const vigil_host *host);
 
+/* From now on the choices may kill the host, too, and start it again up to 3 s later: the fault
+ * KILL, of which somebody's connecting to the host is the occasion.  Behind the start `started` is
+ * called, outside of any loop: it closes the loops that died and opens new ones, as the host's
+ * init would.  Faults may be off by then.  The host's loops must be turned by vigil_sim_run(), none
+ * by vigil_loop_run().  NULL takes it back. */
+VIGIL_API void vigil_sim_may_kill(vigil_sim *sim, const vigil_host *host,
+                                  void (*started)(void *arg), void *arg);
+
 /* Two connected stream sockets of a host, for vigil_adopt(); or a pipe, read end first.  They are
- * yours until adopted.  0, VIGIL_EMFILE, VIGIL_ENOMEM. */
+ * yours until adopted.  0, VIGIL_EINVAL, VIGIL_EMFILE, VIGIL_ENOMEM. */
 VIGIL_API int vigil_sim_pair(vigil_sim *sim, const vigil_host *host, vigil_fd out[2]);
 VIGIL_API int vigil_sim_pipe(vigil_sim *sim, const vigil_host *host, vigil_fd out[2]);
-/* A regular file with this content, copied, for vigil_send_file().  0, VIGIL_EMFILE,
+/* A regular file with this content, copied, for vigil_send_file().  0, VIGIL_EINVAL, VIGIL_EMFILE,
  * VIGIL_ENOMEM. */
 VIGIL_API int vigil_sim_file(vigil_sim *sim, const vigil_host *host, const void *p, size_t n,
                              vigil_fd *out);
@@ -212,20 +236,33 @@ VIGIL_API void vigil_sim_signal(vigil_sim *sim, const vigil_host *host, int sign
 /* ---- faults at will ---------------------------------------------------------------------- */
 
 /* Injects no faults from now on (or again does), as before checking what must come right in the
- * end.  Connections that were hurt stay so; sticky faults end. */
+ * end.  Connections that were hurt stay so; sticky faults end.  What was cut off or killed comes
+ * back when its time is over, within 3 s. */
 VIGIL_API void vigil_sim_faults(vigil_sim *sim, bool on);
 
 /* The n-th call of that kind from now on, 1 the next, fails with `status`, one of VIGIL_E*; with
  * `sticky` all from then on.  An ALLOCATE answers NULL, whatever `status` is.  `host` NULL: of each
  * host that there is, counted by itself.  n 0 takes it back.  This is no choice: it happens in calm
- * worlds and while the faults are off, too. */
+ * worlds and while the faults are off, too.  A loop whose every WAIT fails can do nothing but try
+ * again: then "no spinning" fails. */
 VIGIL_API void vigil_sim_fail_call(vigil_sim *sim, const vigil_host *host, vigil_sim_call call,
                                    uint64_t n, int status, bool sticky);
 
-/* How many calls of that kind `host` (NULL: any) has been asked for, and how many faults of a kind
- * there were. */
+/* The same of a kind of fault: it comes up at the n-th occasion from now on, with `sticky` at all
+ * from then on.  `host` NULL: of each host that there is, counted by itself; those of the network
+ * (RESET, ABORTED, REFUSED, DELAYED, BLACK_HOLE, VANISH, PARTITION) are counted together, whatever
+ * it is.  An occasion is a call, wait or connection to which the fault could happen.
+ * 0, VIGIL_EINVAL: no such kind, or `sticky` of one that goes on TIMES, which would never end. */
+VIGIL_API int vigil_sim_inject(vigil_sim *sim, const vigil_host *host, vigil_sim_fault fault,
+                               uint64_t n, bool sticky);
+
+/* How many calls of that kind `host` (NULL: any) has been asked for; how many occasions there were
+ * for a kind of fault, of that host or of all, or of the network; and how many faults of it came
+ * up. */
 VIGIL_API uint64_t vigil_sim_calls(const vigil_sim *sim, const vigil_host *host,
                                    vigil_sim_call call);
+VIGIL_API uint64_t vigil_sim_occasions(const vigil_sim *sim, const vigil_host *host,
+                                       vigil_sim_fault fault);
 VIGIL_API uint64_t vigil_sim_hits(const vigil_sim *sim, vigil_sim_fault fault);
 
 /* Whether a fault has been injected that explains why a connection of `host` ended badly: into that
@@ -235,10 +272,13 @@ VIGIL_API bool vigil_sim_excused(const vigil_sim *sim, const vigil_host *host, v
 
 /* ---- running ----------------------------------------------------------------------------- */
 
-/* Turns the loops of all hosts and lets time pass until the clock, vigil_sim_now(), says
- * `until_ns`, or until nothing is left that could happen (a listener alone is nothing).  Also
- * vigil_loop_run() of one loop does that, as long as it waits.  Call it outside of callbacks.
- * 0: the time has come; 1: nothing is left; VIGIL_ECANCELED: something failed, now or before. */
+/* Turns the loops of all hosts and lets `duration_ns` of virtual time pass, or less where nothing
+ * is left that could happen (a listener alone is nothing).  Also vigil_loop_run() of one loop does
+ * that, as long as it waits.  Call it outside of callbacks.  A negative duration is none.
+ * 0: the time has passed; 1: nothing is left; VIGIL_ECANCELED: something failed, now or before. */
+VIGIL_API int vigil_sim_run_for(vigil_sim *sim, vigil_ns duration_ns);
+
+/* As vigil_sim_run_for(), but until the clock says `until_ns`; it began at 1 s. */
 VIGIL_API int vigil_sim_run(vigil_sim *sim, vigil_ns until_ns);
 
 /* As vigil_sim_run(), as long as `goes_on` answers true, which is asked before every step; 0 also

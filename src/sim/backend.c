@@ -17,7 +17,7 @@ static int backend_open(void **self, const struct vigil__backend_config *config,
     struct sim_host *host = vigil__sim_host_of(config->host);
     int err = vigil__sim_call(host, VIGIL_SIM_CALL_OPEN);
     if (err == 0 && host->dead)
-        err = VIGIL_ENOTSUP;
+        err = host->why_dead != 0 ? host->why_dead : VIGIL_ENOTSUP;
     if (err == 0)
         err = vigil__sim_short_of_fds(host);
     if (err < 0)

@@ -10,8 +10,24 @@
 static const uint64_t hash_start = 0xcbf29ce484222325u; /* FNV-1a */
 static const uint64_t hash_prime = 0x100000001b3u;
 
+/* Most choices are among many, of which the last are the rare ones: a byte is spread over all. */
+static bool bytes_take(vigil_sim *sim)
+{
+    vigil_sim_options *o = &sim->options;
+    sim->given = vigil__alloc(&sim->memory, vigil__max(o->byte_count, 1) * sizeof(*sim->given));
+    if (sim->given == NULL)
+        return false;
+    for (size_t i = 0; i < o->byte_count; i++)
+        sim->given[i] = (uint32_t)(uint8_t)(o->bytes[i] - ' ') * 2654435761u >> 8;
+    o->choices = sim->given;
+    o->choice_count = o->byte_count;
+    return true;
+}
+
 int vigil__sim_choices_init(vigil_sim *sim)
 {
+    if (sim->options.bytes != NULL && !bytes_take(sim))
+        return VIGIL_ENOMEM;
     sim->random = sim->options.seed;
     sim->hash = hash_start;
     sim->choice_room = 1024;
@@ -22,6 +38,9 @@ int vigil__sim_choices_init(vigil_sim *sim)
 
 void vigil__sim_choices_clear(vigil_sim *sim)
 {
+    if (sim->given != NULL)
+        vigil__free(&sim->memory, sim->given,
+                    vigil__max(sim->options.byte_count, 1) * sizeof(*sim->given));
     vigil__free(&sim->memory, sim->choices, sim->choice_room * sizeof(*sim->choices));
     vigil__free(&sim->memory, sim->values, sim->choice_room * sizeof(*sim->values));
 }

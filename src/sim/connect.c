@@ -308,6 +308,7 @@ static int connect_begin(struct sim_file *file)
     file->state = SIM_CONNECTING;
     if (to == NULL)
         return await(file, nobody_there, unreachable_after);
+    vigil__sim_outage_occasion(file->host, to);
     vigil_ns way = one_way(file, to);
     if (vigil__sim_fault(sim, NULL, VIGIL_SIM_REFUSED)) {
         vigil__sim_hurt_file(file);
@@ -355,7 +356,9 @@ static void syn_arrives(struct sim_event *event)
 {
     struct sim_file *file = of_event(event);
     struct sim_host *to = host_to(file);
-    if (to->dead || vigil__sim_link_find(file->sim, file->host, to)->cut) {
+    if (to->dead || vigil__sim_link_is_cut(vigil__sim_link_find(file->sim, file->host, to))) {
+        if (!file->hurt)
+            vigil__sim_hurt_file(file);
         syn_again(file);
         return;
     }

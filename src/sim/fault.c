@@ -11,12 +11,18 @@ enum {
     OFTEN_MAX = 500, /* for those that hardly have an occasion */
     CHANCES = 1000,
     LATE_MAX_US = 20000,
+    STICKY_ONE_IN = 4,
+    STICKY_MS = 200, /* how long a sticky fault lasts at most; or how often in a row: */
+    STICKY_TIMES = 20,
 };
+
+enum goes_on { ONCE, MS, TIMES };
 
 static const struct {
     const char *name, *text;
+    enum goes_on goes_on;
 } kinds[] = {
-#define KIND(kind, words) [VIGIL_SIM_##kind] = { #kind, words },
+#define KIND(kind, goes_on, words) [VIGIL_SIM_##kind] = { #kind, words, goes_on },
     VIGIL_SIM_FAULT_MAP(KIND)
 #undef KIND
 };
@@ -42,6 +48,7 @@ static uint32_t rate_max(unsigned fault)
     case VIGIL_SIM_ENOBUFS:
         return RARE_MAX;
     case VIGIL_SIM_CANCEL_LOST:
+    case VIGIL_SIM_KILL:
         return OFTEN_MAX;
     default:
         return RATE_MAX;
@@ -59,46 +66,102 @@ void vigil__sim_faults_init(vigil_sim *sim)
     }
 }
 
+static void sticky_end(struct sim_occasions faults[VIGIL_SIM_FAULT_COUNT])
+{
+    for (unsigned i = 0; i < VIGIL_SIM_FAULT_COUNT; i++)
+        faults[i].sticky_times = 0, faults[i].sticky_until = 0;
+}
+
 void vigil_sim_faults(vigil_sim *sim, bool on)
 {
     sim->faults = on && !sim->options.calm;
+    sticky_end(sim->network);
+    for (struct vigil__link *at = sim->hosts.next; at != &sim->hosts; at = at->next)
+        sticky_end(VIGIL_OWNER(at, struct sim_host, link)->faults);
     vigil__sim_note(sim, on);
     vigil__sim_moved(sim); /* who was kept waiting looks again */
 }
 
-static void tell(vigil_sim *sim, const struct sim_host *host, vigil_sim_fault fault)
+static void tell(vigil_sim *sim, const struct sim_host *host, vigil_sim_fault fault,
+                 const struct sim_occasions *of)
 {
     sim->hits[fault]++;
-    if (sim->options.story != NULL)
-        vigil__sim_story(sim, host, "fault %s: %s", kinds[fault].name, kinds[fault].text);
+    if (sim->options.story == NULL)
+        return;
+    const char *text = kinds[fault].text;
+    if (of->sticky_times > 0)
+        vigil__sim_story(sim, host, "fault %s: %s, and %u more in a row", kinds[fault].name, text,
+                         of->sticky_times);
+    else if (of->sticky_until > sim->now)
+        vigil__sim_story(sim, host, "fault %s: %s, until %.3f ms", kinds[fault].name, text,
+                         vigil__sim_story_ms(of->sticky_until));
+    else
+        vigil__sim_story(sim, host, "fault %s: %s", kinds[fault].name, text);
+}
+
+/* Whether a sticky one that came up before goes on. */
+static bool still_sticks(const vigil_sim *sim, struct sim_occasions *of)
+{
+    if (of->sticky_times > 0) {
+        of->sticky_times--;
+        return true;
+    }
+    return sim->now < of->sticky_until;
+}
+
+/* One that has come up may go on for a while. */
+static void may_stick(vigil_sim *sim, vigil_sim_fault fault, struct sim_occasions *of)
+{
+    enum goes_on how = kinds[fault].goes_on;
+    if (how == ONCE || vigil_sim_choose(sim, "sticky", STICKY_ONE_IN) != STICKY_ONE_IN - 1)
+        return;
+    if (how == TIMES)
+        of->sticky_times = 1 + vigil_sim_choose(sim, "sticky times", STICKY_TIMES);
+    else
+        of->sticky_until = sim->now + VIGIL_MS(1 + vigil_sim_choose(sim, "sticky ms", STICKY_MS));
+}
+
+static bool chance_hits(vigil_sim *sim, const struct sim_host *host, vigil_sim_fault fault)
+{
+    return sim->faults && sim->rate[fault] != 0 && (host == NULL || !host->calm) &&
+           vigil_sim_choose(sim, kinds[fault].name, CHANCES) >=
+               (uint32_t)(CHANCES - sim->rate[fault]);
+}
+
+static bool comes_up(vigil_sim *sim, const struct sim_host *host, vigil_sim_fault fault,
+                     struct sim_occasions *of)
+{
+    of->count++;
+    return (VIGIL_UNLIKELY(of->planned.n != 0) && vigil__sim_planned_now(&of->planned)) ||
+           chance_hits(sim, host, fault);
+}
+
+static struct sim_occasions *occasions_of(vigil_sim *sim, struct sim_host *host,
+                                          vigil_sim_fault fault)
+{
+    return host != NULL ? &host->faults[fault] : &sim->network[fault];
 }
 
 bool vigil__sim_fault(vigil_sim *sim, struct sim_host *host, vigil_sim_fault fault)
 {
-    if (!sim->faults || sim->rate[fault] == 0 || (host != NULL && host->calm))
-        return false;
-    uint32_t chance = vigil_sim_choose(sim, kinds[fault].name, CHANCES);
-    if (chance < (uint32_t)(CHANCES - sim->rate[fault]))
-        return false;
-    tell(sim, host, fault);
+    struct sim_occasions *of = occasions_of(sim, host, fault);
+    if (still_sticks(sim, of)) {
+        of->count++;
+    } else {
+        if (!comes_up(sim, host, fault, of))
+            return false;
+        may_stick(sim, fault, of);
+    }
+    tell(sim, host, fault, of);
     return true;
 }
 
-/* One that may go on for a while. */
-static bool sticky_fault(struct sim_host *host, vigil_sim_fault fault)
+bool vigil__sim_fault_once(vigil_sim *sim, struct sim_host *host, vigil_sim_fault fault)
 {
-    vigil_sim *sim = host->sim;
-    if (!sim->faults || sim->rate[fault] == 0 || host->calm)
+    struct sim_occasions *of = occasions_of(sim, host, fault);
+    if (!comes_up(sim, host, fault, of))
         return false;
-    if (sim->now < host->sticky_until[fault]) {
-        sim->hits[fault]++;
-        return true;
-    }
-    if (!vigil__sim_fault(sim, host, fault))
-        return false;
-    if (vigil_sim_choose(sim, "sticky", 2) != 0)
-        host->sticky_until[fault] = sim->now +
-                                    VIGIL_MS(1 + vigil_sim_choose(sim, "sticky ms", SIM_STICKY_MS));
+    tell(sim, host, fault, of);
     return true;
 }
 
@@ -131,7 +194,8 @@ void vigil__sim_hurt_file(struct sim_file *file)
 
 int vigil__sim_short_of_fds(struct sim_host *host)
 {
-    if (!sticky_fault(host, VIGIL_SIM_EMFILE) && !sticky_fault(host, VIGIL_SIM_ENFILE))
+    if (!vigil__sim_fault(host->sim, host, VIGIL_SIM_EMFILE) &&
+        !vigil__sim_fault(host->sim, host, VIGIL_SIM_ENFILE))
         return 0;
     vigil__sim_hurt(host);
     return VIGIL_EMFILE;
@@ -140,9 +204,9 @@ int vigil__sim_short_of_fds(struct sim_host *host)
 int vigil__sim_short_of_buffers(struct sim_host *host)
 {
     int status = 0;
-    if (sticky_fault(host, VIGIL_SIM_ENOBUFS))
+    if (vigil__sim_fault(host->sim, host, VIGIL_SIM_ENOBUFS))
         status = VIGIL_ENOBUFS;
-    else if (sticky_fault(host, VIGIL_SIM_ENOMEM))
+    else if (vigil__sim_fault(host->sim, host, VIGIL_SIM_ENOMEM))
         status = VIGIL_ENOMEM;
     if (status != 0)
         vigil__sim_hurt(host);
@@ -151,7 +215,7 @@ int vigil__sim_short_of_buffers(struct sim_host *host)
 
 bool vigil__sim_short_of_memory(struct sim_host *host)
 {
-    if (!sticky_fault(host, VIGIL_SIM_ALLOC))
+    if (!vigil__sim_fault(host->sim, host, VIGIL_SIM_ALLOC))
         return false;
     vigil__sim_hurt(host);
     return true;
@@ -159,18 +223,23 @@ bool vigil__sim_short_of_memory(struct sim_host *host)
 
 /* ---- by number ---- */
 
+bool vigil__sim_planned_now(struct sim_planned *planned)
+{
+    if (planned->n > 1) {
+        planned->n--;
+        return false;
+    }
+    if (!planned->sticky)
+        planned->n = 0;
+    return true;
+}
+
 int vigil__sim_call(struct sim_host *host, vigil_sim_call call)
 {
     struct sim_planned *planned = &host->planned[call];
     host->calls[call]++;
-    if (VIGIL_LIKELY(planned->n == 0))
+    if (VIGIL_LIKELY(planned->n == 0) || !vigil__sim_planned_now(planned))
         return 0;
-    if (planned->n > 1) {
-        planned->n--;
-        return 0;
-    }
-    if (!planned->sticky)
-        planned->n = 0;
     host->sim->planned_hits++;
     vigil__sim_hurt(host);
     vigil__sim_story(host->sim, host, "planned failure: %s", vigil_err_name(planned->status));
@@ -184,9 +253,43 @@ void vigil_sim_fail_call(vigil_sim *sim, const vigil_host *host, vigil_sim_call 
         return;
     for (struct vigil__link *at = sim->hosts.next; at != &sim->hosts; at = at->next) {
         struct sim_host *each = VIGIL_OWNER(at, struct sim_host, link);
-        if (host == NULL || &each->table == host)
+        if (host == NULL || each == vigil__sim_host_of(host))
             each->planned[call] = (struct sim_planned){ n, status, sticky };
     }
+}
+
+static bool is_of_network(vigil_sim_fault fault)
+{
+    switch ((unsigned)fault) {
+    case VIGIL_SIM_RESET:
+    case VIGIL_SIM_ABORTED:
+    case VIGIL_SIM_REFUSED:
+    case VIGIL_SIM_DELAYED:
+    case VIGIL_SIM_BLACK_HOLE:
+    case VIGIL_SIM_VANISH:
+    case VIGIL_SIM_PARTITION:
+        return true;
+    default:
+        return false;
+    }
+}
+
+int vigil_sim_inject(vigil_sim *sim, const vigil_host *host, vigil_sim_fault fault, uint64_t n,
+                     bool sticky)
+{
+    if ((unsigned)fault >= VIGIL_SIM_FAULT_COUNT || (sticky && kinds[fault].goes_on == TIMES))
+        return VIGIL_EINVAL;
+    const struct sim_planned planned = { .n = n, .sticky = sticky };
+    if (is_of_network(fault)) {
+        sim->network[fault].planned = planned;
+        return 0;
+    }
+    for (struct vigil__link *at = sim->hosts.next; at != &sim->hosts; at = at->next) {
+        struct sim_host *each = VIGIL_OWNER(at, struct sim_host, link);
+        if (host == NULL || each == vigil__sim_host_of(host))
+            each->faults[fault].planned = planned;
+    }
+    return 0;
 }
 
 uint64_t vigil_sim_calls(const vigil_sim *sim, const vigil_host *host, vigil_sim_call call)
@@ -196,8 +299,21 @@ uint64_t vigil_sim_calls(const vigil_sim *sim, const vigil_host *host, vigil_sim
         return 0;
     for (const struct vigil__link *at = sim->hosts.next; at != &sim->hosts; at = at->next) {
         const struct sim_host *each = VIGIL_OWNER(at, struct sim_host, link);
-        if (host == NULL || &each->table == host)
+        if (host == NULL || each == vigil__sim_host_of(host))
             sum += each->calls[call];
+    }
+    return sum;
+}
+
+uint64_t vigil_sim_occasions(const vigil_sim *sim, const vigil_host *host, vigil_sim_fault fault)
+{
+    if ((unsigned)fault >= VIGIL_SIM_FAULT_COUNT)
+        return 0;
+    uint64_t sum = sim->network[fault].count;
+    for (const struct vigil__link *at = sim->hosts.next; at != &sim->hosts; at = at->next) {
+        const struct sim_host *each = VIGIL_OWNER(at, struct sim_host, link);
+        if (host == NULL || each == vigil__sim_host_of(host))
+            sum += each->faults[fault].count;
     }
     return sum;
 }

@@ -11,6 +11,12 @@
 static const vigil_ns latency_far = VIGIL_US(100);
 static const vigil_ns latency_near = VIGIL_US(10);
 
+struct sim_host *vigil__sim_host_in(const vigil_sim *sim, const vigil_host *table)
+{
+    struct sim_host *host = table != NULL ? vigil__sim_host_of(table) : NULL;
+    return host != NULL && host->sim == sim && host->why_dead == 0 ? host : NULL;
+}
+
 /* ---- hosts ---- */
 
 static bool same_host(const vigil_addr *a, const vigil_addr *b)
@@ -39,27 +45,47 @@ static bool read_address(vigil_addr *out, const char *address)
            (out->family == VIGIL_FAMILY_INET || out->family == VIGIL_FAMILY_INET6);
 }
 
-const vigil_host *vigil_sim_host(vigil_sim *sim, const char *address,
-                                 const vigil_sim_host_options *options)
+static void host_init(vigil_sim *sim, struct sim_host *host, const vigil_sim_host_options *o)
 {
-    static const vigil_sim_host_options none;
-    const vigil_sim_host_options *o = options != NULL ? options : &none;
-    vigil_addr addr = { 0 };
-    if (!read_address(&addr, address) || vigil__sim_host_find(sim, &addr) != NULL)
-        return NULL;
-    struct sim_host *host = vigil__alloc(&sim->memory, sizeof(*host));
-    if (host == NULL)
-        return NULL;
     memset(host, 0, sizeof(*host));
     host->sim = sim;
-    host->address = addr;
     host->calm = o->calm;
     host->fd_limit = o->fd_limit != 0 ? o->fd_limit : SIM_FD_LIMIT;
     host->memory_limit = o->memory_limit != 0 ? o->memory_limit : (size_t)1 << 30;
     host->next_port = SIM_FIRST_PORT;
+    vigil__list_init(&host->link);
     vigil__list_init(&host->names);
     vigil__list_init(&host->blocks);
     vigil__sim_host_table_fill(host);
+}
+
+/* What cannot be made: no loop opens on it, so that none gets this machine instead. */
+static const vigil_host *nowhere(vigil_sim *sim, int why, const char *address)
+{
+    static const vigil_sim_host_options none;
+    struct sim_host *host = &sim->nowhere[why == VIGIL_ENOMEM];
+    vigil__sim_fail(sim, "hosts can be made", "%.64s: %s", address != NULL ? address : "(NULL)",
+                    why == VIGIL_ENOMEM ? "no memory" : "malformed, or taken");
+    if (host->sim == NULL)
+        host_init(sim, host, &none);
+    host->dead = true;
+    host->why_dead = why;
+    return &host->table;
+}
+
+const vigil_host *vigil_sim_host(vigil_sim *sim, const char *address,
+                                 const vigil_sim_host_options *options)
+{
+    static const vigil_sim_host_options none;
+    vigil_addr addr = { 0 };
+    if (address == NULL || !read_address(&addr, address) ||
+        vigil__sim_host_find(sim, &addr) != NULL)
+        return nowhere(sim, VIGIL_EINVAL, address);
+    struct sim_host *host = vigil__alloc(&sim->memory, sizeof(*host));
+    if (host == NULL)
+        return nowhere(sim, VIGIL_ENOMEM, address);
+    host_init(sim, host, options != NULL ? options : &none);
+    host->address = addr;
     vigil__list_append(&sim->hosts, &host->link);
     return &host->table;
 }
@@ -89,15 +115,32 @@ void vigil__sim_hosts_clear(vigil_sim *sim)
     }
 }
 
+void vigil__sim_hosts_hurt(struct sim_host *a, struct sim_host *b)
+{
+    vigil_sim *sim = a->sim;
+    a->hurt = true;
+    if (b != NULL)
+        b->hurt = true;
+    for (struct vigil__link *at = sim->files.next; at != &sim->files; at = at->next) {
+        struct sim_file *file = VIGIL_OWNER(at, struct sim_file, link);
+        if (file->host != a || file->peer == NULL || (b != NULL && file->peer->host != b))
+            continue;
+        file->hurt = file->peer->hurt = true;
+    }
+}
+
 void vigil_sim_kill(vigil_sim *sim, const vigil_host *table)
 {
-    struct sim_host *host = vigil__sim_host_of(table);
+    struct sim_host *host = vigil__sim_host_in(sim, table);
+    if (host == NULL)
+        return;
+    vigil__sim_outage_end(sim, &host->outage);
     if (host->dead)
         return;
     vigil__sim_story(sim, host, "killed");
     host->dead = true;
     host->epoch++;
-    host->hurt = true;
+    vigil__sim_hosts_hurt(host, NULL);
     for (uint32_t fd = 0; fd < host->fd_room; fd++)
         if (host->fds[fd].file != NULL)
             (void)vigil__sim_fd_close(host, (vigil_fd)fd); /* it is open: cannot fail */
@@ -108,7 +151,10 @@ void vigil_sim_kill(vigil_sim *sim, const vigil_host *table)
 
 void vigil_sim_restart(vigil_sim *sim, const vigil_host *table)
 {
-    struct sim_host *host = vigil__sim_host_of(table);
+    struct sim_host *host = vigil__sim_host_in(sim, table);
+    if (host == NULL)
+        return;
+    vigil__sim_outage_end(sim, &host->outage);
     vigil__sim_story(sim, host, "started again");
     host->dead = false;
     vigil__sim_healed(sim); /* what was on its way to it arrives now */
@@ -116,7 +162,9 @@ void vigil_sim_restart(vigil_sim *sim, const vigil_host *table)
 
 void vigil_sim_signal(vigil_sim *sim, const vigil_host *table, int signo)
 {
-    struct sim_host *host = vigil__sim_host_of(table);
+    struct sim_host *host = vigil__sim_host_in(sim, table);
+    if (host == NULL)
+        return;
     vigil__sim_story(sim, host, "signal %d", signo);
     for (size_t i = 0; i < VIGIL_COUNT(host->sinks); i++) {
         struct vigil__signal_sink *sink = host->sinks[i].sink;
@@ -153,15 +201,8 @@ const struct sim_link *vigil__sim_link_find(vigil_sim *sim, const struct sim_hos
     return a == b ? &near : &far;
 }
 
-static bool is_of(vigil_sim *sim, const vigil_host *table)
+struct sim_link *vigil__sim_link_made(vigil_sim *sim, struct sim_host *from, struct sim_host *to)
 {
-    return table != NULL && vigil__sim_host_of(table)->sim == sim;
-}
-
-static struct sim_link *link_made(vigil_sim *sim, const vigil_host *a, const vigil_host *b)
-{
-    struct sim_host *from = vigil__sim_host_of(a);
-    struct sim_host *to = vigil__sim_host_of(b);
     struct sim_link *between = link_of(sim, from, to);
     if (between != NULL)
         return between;
@@ -178,10 +219,11 @@ static struct sim_link *link_made(vigil_sim *sim, const vigil_host *a, const vig
 int vigil_sim_connect_hosts(vigil_sim *sim, const vigil_host *a, const vigil_host *b,
                             const vigil_sim_link *link)
 {
-    if (!is_of(sim, a) || !is_of(sim, b) || link == NULL || link->latency_ns < 0 ||
-        link->jitter_ns < 0)
+    struct sim_host *from = vigil__sim_host_in(sim, a);
+    struct sim_host *to = vigil__sim_host_in(sim, b);
+    if (from == NULL || to == NULL || link == NULL || link->latency_ns < 0 || link->jitter_ns < 0)
         return VIGIL_EINVAL;
-    struct sim_link *between = link_made(sim, a, b);
+    struct sim_link *between = vigil__sim_link_made(sim, from, to);
     if (between == NULL)
         return VIGIL_ENOMEM;
     between->is = *link;
@@ -192,30 +234,33 @@ int vigil_sim_connect_hosts(vigil_sim *sim, const vigil_host *a, const vigil_hos
     return 0;
 }
 
-static int set_cut(vigil_sim *sim, const vigil_host *a, const vigil_host *b, bool cut)
+static int set_cut(vigil_sim *sim, struct sim_host *a, struct sim_host *b, bool cut)
 {
-    if (!is_of(sim, a) || !is_of(sim, b))
+    if (a == NULL || b == NULL)
         return VIGIL_EINVAL;
-    struct sim_link *between = link_made(sim, a, b);
+    struct sim_link *between = vigil__sim_link_made(sim, a, b);
     if (between == NULL)
         return VIGIL_ENOMEM;
     between->cut = cut;
-    vigil__sim_story(sim, vigil__sim_host_of(a),
-                     cut ? "is cut off from a host" : "reaches a host again");
+    if (!cut)
+        vigil__sim_outage_end(sim, &between->outage);
+    vigil__sim_story(sim, a, cut ? "is cut off from a host" : "reaches a host again");
     return 0;
 }
 
 int vigil_sim_partition(vigil_sim *sim, const vigil_host *a, const vigil_host *b)
 {
-    int err = set_cut(sim, a, b, true);
+    struct sim_host *from = vigil__sim_host_in(sim, a);
+    struct sim_host *to = vigil__sim_host_in(sim, b);
+    int err = set_cut(sim, from, to, true);
     if (err == 0)
-        vigil__sim_host_of(a)->hurt = vigil__sim_host_of(b)->hurt = true;
+        vigil__sim_hosts_hurt(from, to);
     return err;
 }
 
 int vigil_sim_heal(vigil_sim *sim, const vigil_host *a, const vigil_host *b)
 {
-    int err = set_cut(sim, a, b, false);
+    int err = set_cut(sim, vigil__sim_host_in(sim, a), vigil__sim_host_in(sim, b), false);
     if (err == 0)
         vigil__sim_healed(sim);
     return err;
@@ -303,6 +348,8 @@ void vigil__sim_file_release(struct sim_file *file)
 static int both_new(struct sim_host *host, enum sim_kind kind, struct sim_file *files[2],
                     vigil_fd out[2])
 {
+    if (host == NULL)
+        return VIGIL_EINVAL;
     for (int i = 0; i < 2; i++) {
         files[i] = vigil__sim_file_new(host, kind);
         int err = files[i] != NULL ? vigil__sim_fd_new(host, files[i], &out[i]) : VIGIL_ENOMEM;
@@ -320,9 +367,8 @@ static int both_new(struct sim_host *host, enum sim_kind kind, struct sim_file *
 
 int vigil_sim_pair(vigil_sim *sim, const vigil_host *host, vigil_fd out[2])
 {
-    (void)sim;
     struct sim_file *files[2];
-    int err = both_new(vigil__sim_host_of(host), SIM_SOCKET, files, out);
+    int err = both_new(vigil__sim_host_in(sim, host), SIM_SOCKET, files, out);
     for (int i = 0; i < 2 && err == 0; i++)
         files[i]->local.family = files[i]->remote.family = VIGIL_FAMILY_UNIX;
     return err;
@@ -330,9 +376,8 @@ int vigil_sim_pair(vigil_sim *sim, const vigil_host *host, vigil_fd out[2])
 
 int vigil_sim_pipe(vigil_sim *sim, const vigil_host *host, vigil_fd out[2])
 {
-    (void)sim;
     struct sim_file *files[2];
-    int err = both_new(vigil__sim_host_of(host), SIM_PIPE, files, out);
+    int err = both_new(vigil__sim_host_in(sim, host), SIM_PIPE, files, out);
     if (err == 0) {
         files[0]->writable = false;
         files[1]->readable = false;
@@ -342,7 +387,9 @@ int vigil_sim_pipe(vigil_sim *sim, const vigil_host *host, vigil_fd out[2])
 
 int vigil_sim_file(vigil_sim *sim, const vigil_host *table, const void *p, size_t n, vigil_fd *out)
 {
-    struct sim_host *host = vigil__sim_host_of(table);
+    struct sim_host *host = vigil__sim_host_in(sim, table);
+    if (host == NULL)
+        return VIGIL_EINVAL;
     struct sim_file *file = vigil__sim_file_new(host, SIM_REGULAR);
     if (file == NULL)
         return VIGIL_ENOMEM;
@@ -358,17 +405,18 @@ int vigil_sim_file(vigil_sim *sim, const vigil_host *table, const void *p, size_
     return err;
 }
 
-void vigil_sim_close_fd(vigil_sim *sim, const vigil_host *host, vigil_fd fd)
+void vigil_sim_close_fd(vigil_sim *sim, const vigil_host *table, vigil_fd fd)
 {
-    (void)sim;
-    (void)vigil__sim_fd_close(vigil__sim_host_of(host),
-                              fd); /* one that is not open: nothing to do */
+    struct sim_host *host = vigil__sim_host_in(sim, table);
+    if (host != NULL)
+        (void)vigil__sim_fd_close(host, fd); /* one that is not open: nothing to do */
 }
 
 bool vigil_sim_excused(const vigil_sim *sim, const vigil_host *table, vigil_fd fd)
 {
-    const struct sim_host *host = vigil__sim_host_of(table);
+    const struct sim_host *host = vigil__sim_host_in(sim, table);
+    if (host == NULL)
+        return false;
     const struct sim_file *file = vigil__sim_fd_file(host, fd);
-    (void)sim;
     return host->hurt || (file != NULL && (file->hurt || file->vanished));
 }

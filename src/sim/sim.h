@@ -19,7 +19,6 @@ enum {
     SIM_FD_LIMIT = 1024,
     SIM_BUFFER = 64 * 1024,
     SIM_FIRST_PORT = 40000, /* of those that the system gives */
-    SIM_STICKY_MS = 200,    /* how long a sticky fault lasts at most */
     SIM_FAILURE_MAX = 512,
     SIM_SPIN_MAX = 2000,        /* turns without a callback, and */
     SIM_SPIN_CALLS_MAX = 64000, /* with one, while nothing moves and no time passes */
@@ -112,6 +111,21 @@ struct sim_planned {
     bool sticky;
 };
 
+/* Of one kind of fault, on a host or in the network. */
+struct sim_occasions {
+    uint64_t count;        /* when it could have come up */
+    vigil_ns sticky_until; /* it goes on till then, or */
+    uint32_t sticky_times; /* so often */
+    struct sim_planned planned;
+};
+
+/* What is taken away for a while by choice: a link, or a host's power. */
+struct sim_outage {
+    struct sim_event event; /* it begins, or ends */
+    bool to_come, on;
+    vigil_ns lasts;
+};
+
 struct sim_name { /* of a Unix socket */
     struct vigil__link link;
     uint64_t identity;
@@ -131,6 +145,7 @@ struct sim_host {
     vigil_sim *sim;
     vigil_addr address;
     bool dead, calm;
+    int why_dead;   /* not 0: it is none at all, vigil_sim_host() could not make it */
     uint32_t epoch; /* counts its deaths: loops of an earlier one are dead */
     uint32_t fd_limit, fd_room, fd_count;
     struct sim_fd *fds;
@@ -138,7 +153,10 @@ struct sim_host {
     uint16_t next_port;
     size_t memory, memory_limit;
     struct vigil__link blocks; /* in use */
-    vigil_ns sticky_until[VIGIL_SIM_FAULT_COUNT];
+    struct sim_occasions faults[VIGIL_SIM_FAULT_COUNT];
+    struct sim_outage outage;
+    void (*started)(void *arg); /* behind an outage; NULL: there is none to be */
+    void *started_arg;
     uint64_t bytes_in, bytes_out; /* of all its sockets */
     uint64_t calls[VIGIL_SIM_CALL_COUNT];
     struct sim_planned planned[VIGIL_SIM_CALL_COUNT];
@@ -167,9 +185,10 @@ struct sim_turner {
 
 struct sim_link {
     struct vigil__link link;
-    const struct sim_host *a, *b;
+    struct sim_host *a, *b;
     vigil_sim_link is;
-    bool cut;
+    bool cut; /* by its user */
+    struct sim_outage outage;
 };
 
 struct sim_choice {
@@ -218,6 +237,7 @@ struct vigil_sim {
     vigil_allocator memory; /* of the world itself */
     uint64_t random;
     uint64_t hash;
+    uint32_t *given; /* of the options' bytes */
     struct sim_choice *choices;
     uint32_t *values; /* as vigil_sim_choices() gives them out */
     size_t choice_count, choice_room;
@@ -231,12 +251,14 @@ struct vigil_sim {
     struct vigil__link laters;
 
     struct vigil__link hosts, links, turners;
+    struct sim_host nowhere[2]; /* what stands for a host that cannot be made; with no memory */
     struct vigil__link files, listeners; /* all of them are in one of the two */
     uint64_t next_identity;
 
     bool faults;
     uint16_t rate[VIGIL_SIM_FAULT_COUNT]; /* in a thousand; 0: off */
     uint64_t hits[VIGIL_SIM_FAULT_COUNT];
+    struct sim_occasions network[VIGIL_SIM_FAULT_COUNT];
     uint64_t planned_hits;
     uint32_t credits; /* injected failures that may have cost a connection, not yet claimed */
 
@@ -285,6 +307,10 @@ void vigil__sim_note(vigil_sim *sim, uint64_t what); /* into the hash */
 void vigil__sim_faults_init(vigil_sim *sim);
 /* Whether that fault is to happen here and now.  `host` NULL: in the network. */
 bool vigil__sim_fault(vigil_sim *sim, struct sim_host *host, vigil_sim_fault fault);
+/* The same, but never sticky: for who would ask for ever. */
+bool vigil__sim_fault_once(vigil_sim *sim, struct sim_host *host, vigil_sim_fault fault);
+/* Whether what was planned comes now. */
+bool vigil__sim_planned_now(struct sim_planned *planned);
 /* How much too late a sleep on that host ends: mostly not at all. */
 vigil_ns vigil__sim_oversleep(struct sim_host *host);
 /* When a wait with that timeout ends there, if nothing comes. */
@@ -309,6 +335,8 @@ void vigil__sim_story(vigil_sim *sim, const struct sim_host *host, const char *f
     __attribute__((format(printf, 3, 4)));
 void vigil__sim_story_file(const struct sim_file *file, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* A time as stories tell it. */
+double vigil__sim_story_ms(vigil_ns at);
 /* Something moved: whoever waits looks again. */
 static inline void vigil__sim_moved(vigil_sim *sim)
 {
@@ -322,13 +350,30 @@ void vigil__sim_turner_add(struct sim_turner *turner);
 void vigil__sim_turner_remove(struct sim_turner *turner);
 bool vigil__sim_turner_dead(const struct sim_turner *turner);
 
+/* ---- outage.c ---- */
+
+/* Somebody connects from one host to another: it may be the occasion to cut or kill. */
+void vigil__sim_outage_occasion(struct sim_host *from, struct sim_host *to);
+/* The user takes the matter in hand. */
+void vigil__sim_outage_end(vigil_sim *sim, struct sim_outage *outage);
+
 /* ---- hosts.c ---- */
 
+/* The host behind a table; NULL: it is none of this world. */
+struct sim_host *vigil__sim_host_in(const vigil_sim *sim, const vigil_host *table);
 struct sim_host *vigil__sim_host_find(vigil_sim *sim, const vigil_addr *addr);
 void vigil__sim_hosts_clear(vigil_sim *sim);
 /* What lies between two; never NULL. */
 const struct sim_link *vigil__sim_link_find(vigil_sim *sim, const struct sim_host *a,
                                             const struct sim_host *b);
+/* The link of two, to be changed; NULL: no memory. */
+struct sim_link *vigil__sim_link_made(vigil_sim *sim, struct sim_host *a, struct sim_host *b);
+static inline bool vigil__sim_link_is_cut(const struct sim_link *between)
+{
+    return between->cut || between->outage.on;
+}
+/* All connections of the two suffer; `b` NULL: all of `a`. */
+void vigil__sim_hosts_hurt(struct sim_host *a, struct sim_host *b);
 /* One more descriptor of the file: the lowest that is free, as POSIX says, or of those that are not
  * below `lowest`. */
 int vigil__sim_fd_new(struct sim_host *host, struct sim_file *file, vigil_fd *out);

@@ -208,7 +208,7 @@ static void arrive(struct sim_file *file, const struct sim_segment *segment)
 /* Nothing reaches a host that is cut off or dead; what was sent is sent again when it is back. */
 static bool is_out_of_reach(const struct sim_file *file)
 {
-    return file->host->dead || link_to(file)->cut;
+    return file->host->dead || vigil__sim_link_is_cut(link_to(file));
 }
 
 static void segment_event(struct sim_event *event)

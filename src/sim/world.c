@@ -16,8 +16,10 @@ static void event_later(struct sim_event *event);
 int vigil_sim_open(vigil_sim **out, const vigil_sim_options *options)
 {
     const vigil_allocator memory = vigil__host_system()->allocator;
-    vigil_sim *sim = vigil__alloc(&memory, sizeof(*sim));
     *out = NULL;
+    if (options != NULL && options->choices != NULL && options->bytes != NULL)
+        return VIGIL_EINVAL;
+    vigil_sim *sim = vigil__alloc(&memory, sizeof(*sim));
     if (sim == NULL)
         return VIGIL_ENOMEM;
     memset(sim, 0, sizeof(*sim));
@@ -293,15 +295,24 @@ int vigil_sim_run(vigil_sim *sim, vigil_ns until_ns)
     return vigil_sim_run_while(sim, NULL, NULL, until_ns);
 }
 
+int vigil_sim_run_for(vigil_sim *sim, vigil_ns duration_ns)
+{
+    return vigil_sim_run(sim, vigil__time_add(duration_ns > 0 ? duration_ns : 0, sim->now));
+}
+
 /* ---- the story ---- */
 
 enum { STORY_MAX = 512 };
 
+double vigil__sim_story_ms(vigil_ns at)
+{
+    return (double)(at - time_start) / (double)VIGIL_MS(1);
+}
+
 static void tell(vigil_sim *sim, const char *who, const char *format, va_list args)
 {
     char line[STORY_MAX];
-    int n = snprintf(line, sizeof(line), "%12.6f ms  %s%s",
-                     (double)(sim->now - time_start) / (double)VIGIL_MS(1), who,
+    int n = snprintf(line, sizeof(line), "%12.6f ms  %s%s", vigil__sim_story_ms(sim->now), who,
                      who[0] != '\0' ? ": " : "");
     n += vsnprintf(line + n, sizeof(line) - (size_t)n - 1, format, args);
     size_t len = vigil__min((size_t)n, sizeof(line) - 2);

@@ -31,19 +31,20 @@ static void loses_power(void *arg)
     vigil_sim_kill(rig->sim, rig->server_host);
 }
 
-/* Its program is gone with the power: another one begins. */
+/* Its program is gone with the power, by this scenario or by the choices: another one begins. */
 static void starts_again(void *arg)
 {
     struct rig *rig = arg;
     vigil_loop_close(rig->server);
     rig->stale.v = 0;
     vigil_sim_restart(rig->sim, rig->server_host);
+    bool faults = rig->sim->faults;
     vigil_sim_faults(rig->sim, false); /* it comes up well: else there is nothing to see */
     const vigil_loop_options options = { .host = rig->server_host,
                                          .memory_limit = rig->memory_limit };
     bool up = vigil_loop_open(&rig->server, &options) == 0 && rig_listen(rig, &echo_ops, NULL);
     vigil_sim_always(rig->sim, "a host comes up again", up, "it does not");
-    vigil_sim_faults(rig->sim, true);
+    vigil_sim_faults(rig->sim, faults);
     vigil__sim_host_of(rig->server_host)->bytes_out = 0; /* as the new loop counts */
     vigil__sim_host_of(rig->server_host)->bytes_in = 0;
 }
@@ -60,6 +61,7 @@ void scenario_outage(vigil_sim *sim)
         uint32_t count = 4 + vigil_sim_choose(sim, "clients", 5);
         for (uint32_t i = 0; i < count; i++)
             rig_client(&rig, CLIENT_BYTES_MAX, VIGIL_MS(40));
+        vigil_sim_may_kill(sim, rig.server_host, starts_again, &rig);
         bool power = vigil_sim_choose(sim, "power", 2) != 0;
         vigil_ns from = choose_ms(sim, "outage from ms", 60);
         vigil_ns until = from + choose_ms(sim, "outage ms", 3000);

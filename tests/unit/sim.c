@@ -42,13 +42,51 @@ TEST(hosts_have_numeric_addresses_of_their_own)
         const char *address;
         bool good;
     } rows[] = {
-        { "10.0.0.1", true }, { "fd00::1", true },   { "10.0.0.1", false },   { "10.0.0", false },
-        { "", false },        { "somebody", false }, { "10.0.0.2:7", false }, { "unix:/x", false },
+        { "10.0.0.1", true }, { "fd00::1", true },   { "10.0.0", false },
+        { "", false },        { "somebody", false }, { "10.0.0.2:7", false },
+        { "unix:/x", false }, { NULL, false },       { "10.0.0.9", false },
     };
+    for (size_t i = 0; i < TEST_COUNT(rows); i++) {
+        vigil_sim *sim = world(NULL);
+        OK(vigil_sim_host(sim, "10.0.0.9", NULL) != NULL);
+        const vigil_host *host = vigil_sim_host(sim, rows[i].address, NULL);
+        REQUIRE(host != NULL, "a loop would run on this machine");
+        vigil_loop *loop;
+        EQ_INT(rows[i].good ? 0 : VIGIL_EINVAL,
+               vigil_loop_open(&loop, &(vigil_loop_options){ .host = host }), "%s",
+               rows[i].address);
+        vigil_loop_close(loop);
+        EQ_INT(rows[i].good, vigil_sim_check_balance(sim), "%s", rows[i].address);
+        OK(rows[i].good == (vigil_sim_failure(sim) == NULL), "%s", rows[i].address);
+        EQ_INT(rows[i].good ? 1 : VIGIL_ECANCELED, vigil_sim_run_for(sim, 1), "%s",
+               rows[i].address);
+        vigil_sim_close(sim);
+    }
+}
+
+/* What stands for a host that could not be made takes every call, and does nothing. */
+TEST(no_host_of_the_world_is_harmless)
+{
     vigil_sim *sim = world(NULL);
-    for (size_t i = 0; i < TEST_COUNT(rows); i++)
-        OK((vigil_sim_host(sim, rows[i].address, NULL) != NULL) == rows[i].good, "%s",
-           rows[i].address);
+    vigil_sim *other = world(NULL);
+    const vigil_host *rows[] = { NULL, vigil_sim_host(other, "10.0.0.1", NULL),
+                                 vigil_sim_host(sim, "nowhere", NULL) };
+    const vigil_host *good = vigil_sim_host(sim, "10.0.0.1", NULL);
+    for (size_t i = 0; i < TEST_COUNT(rows); i++) {
+        vigil_fd fds[2];
+        vigil_sim_kill(sim, rows[i]);
+        vigil_sim_restart(sim, rows[i]);
+        vigil_sim_may_kill(sim, rows[i], nothing, NULL);
+        vigil_sim_signal(sim, rows[i], 15);
+        vigil_sim_close_fd(sim, rows[i], 0);
+        OK(!vigil_sim_excused(sim, rows[i], 0));
+        EQ_INT(VIGIL_EINVAL, vigil_sim_pair(sim, rows[i], fds), "%zu", i);
+        EQ_INT(VIGIL_EINVAL, vigil_sim_pipe(sim, rows[i], fds), "%zu", i);
+        EQ_INT(VIGIL_EINVAL, vigil_sim_file(sim, rows[i], "", 0, fds), "%zu", i);
+        EQ_INT(VIGIL_EINVAL, vigil_sim_partition(sim, good, rows[i]), "%zu", i);
+        EQ_INT(VIGIL_EINVAL, vigil_sim_heal(sim, rows[i], good), "%zu", i);
+    }
+    vigil_sim_close(other);
     vigil_sim_close(sim);
 }
 
@@ -94,6 +132,12 @@ TEST(running_answers_why_it_ends)
     EQ_INT(0, vigil_sim_run_while(sim, never, NULL, VIGIL_FOREVER), "it is not to go on");
     EQ_INT(0, vigil_sim_eventually(sim, "an hour", is_set, &there, VIGIL_S(3600)));
     EQ_INT(VIGIL_S(3601), vigil_sim_now(sim));
+    EQ_INT(0, vigil_sim_after(sim, VIGIL_S(10), set, &there));
+    EQ_INT(0, vigil_sim_run_for(sim, VIGIL_S(5)), "the time has passed");
+    EQ_INT(VIGIL_S(3606), vigil_sim_now(sim));
+    EQ_INT(0, vigil_sim_run_for(sim, -1), "no time is to pass");
+    EQ_INT(1, vigil_sim_run_for(sim, VIGIL_FOREVER), "nothing is left");
+    EQ_INT(VIGIL_S(3611), vigil_sim_now(sim));
     OK(vigil_sim_check_balance(sim));
     EQ_STR(NULL, vigil_sim_failure(sim));
     vigil_sim_close(sim);
@@ -163,6 +207,35 @@ TEST(choices_given_again_are_the_same_run)
     EQ_INT(0, vigil_sim_choose(sim, "behind the last", 1000));
     EQ_INT(0, vigil_sim_choose(sim, "no choice", 1));
     vigil_sim_close(sim);
+}
+
+/* A fuzzer's: any will do, and one changed byte reaches every number. */
+TEST(bytes_are_choices)
+{
+    const uint8_t bytes[] = { ' ', 'x', 0, 255, ' ' };
+    bool seen[20] = { false };
+    const vigil_sim_options options = { .bytes = bytes, .byte_count = sizeof(bytes) };
+    const uint32_t *made;
+    vigil_sim *sim = world(&options);
+    (void)vigil_sim_choose(sim, "mine", 1000);
+    size_t count = vigil_sim_choices(sim, &made);
+    REQUIRE(count >= 5);
+    EQ_INT(0, made[0]);
+    EQ_INT(0, made[count - 1], "behind the last byte");
+    vigil_sim_close(sim);
+    for (int byte = 0; byte < 256; byte++) {
+        uint8_t all[1000];
+        memset(all, byte, sizeof(all));
+        sim = world(&(vigil_sim_options){ .bytes = all, .byte_count = sizeof(all), .calm = true });
+        seen[vigil_sim_choose(sim, "mine", 20)] = true;
+        vigil_sim_close(sim);
+    }
+    for (size_t i = 0; i < TEST_COUNT(seen); i++)
+        OK(seen[i], "%zu", i);
+    const uint32_t numbers[] = { 1 };
+    const vigil_sim_options both = { .bytes = bytes, .choices = numbers };
+    EQ_INT(VIGIL_EINVAL, vigil_sim_open(&sim, &both));
+    OK(sim == NULL);
 }
 
 /* Fails when three choices among many are what it takes; `arg` counts the runs. */

@@ -342,7 +342,7 @@ static void work(struct ring *ring)
 /* The kernel has no memory for a request: once, for who asks again at once would ask for ever. */
 static bool short_of_requests(void)
 {
-    bool is = world_fault(VIGIL_SIM_ENOMEM);
+    bool is = vigil__sim_fault_once(world.host->sim, world.host, VIGIL_SIM_ENOMEM);
     if (is)
         vigil__sim_hurt(world.host);
     return is;
