@@ -46,7 +46,7 @@ static void test(vigil_sim *sim, void *arg)
         vigil_listen(server, "10.0.0.1:7", &(vigil_listen_options){ .ops = &echoing }, NULL) == 0 &&
         vigil_connect(loop, "10.0.0.1:7", &connecting, &conn) == 0 &&
         vigil_send_all(loop, conn, sent, sizeof(sent)) == 0 && vigil_end(loop, conn) == 0) {
-        vigil_sim_run(sim, VIGIL_S(100));
+        vigil_sim_run_for(sim, VIGIL_S(100));
         vigil_sim_always(sim, "the client ends", client.closed, "it waits for ever");
     }
     vigil_loop_close(loop);
