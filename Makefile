@@ -75,6 +75,7 @@ all: $(LIBS) $(B)/vigil $(EXAMPLES)  ## build the command, the libraries and the
 
 everything: all $(TESTS) $(HELPERS) $(BENCHES)  ## all, and the tests' and benchmarks' programs
 everything: $(FUZZERS) $(FAULTS) $(ORDERS) $(MODELLED) $(IN_WORLDS) $(B)/tests/sim/sim
+everything: $(B)/tests/runner/fails
 
 $(B)/libvigil.a: $(LIB_OBJ)
 	$(call say,AR)
@@ -271,7 +272,8 @@ test:  ## everything that fits into 8 minutes, with each step's time
 	@scripts/setup test
 	@$(STEPS) everything test-clang check test-unit test-conform test-regress test-fuzz \
 	    test-kqueue test-models test-fault test-orders test-sim-conform test-sim \
-	    test-sim-asan test-tutorial test-examples test-tool test-package test-battery test-asan
+	    test-sim-runner test-sim-asan test-tutorial test-examples test-tool test-package \
+	    test-battery test-asan
 
 test-long:  ## what takes longer: mutants, the full battery, valgrind, TSan, MSan, other kernels
 	@scripts/setup long
@@ -338,8 +340,11 @@ SIM_TAP   = $(TAP) --limit 7200 $(foreach from,1 2,'tests/sim/run $(B)/tests/sim
 test-sim: $(B)/tests/sim/sim  ## simulated worlds: 20,000 seeds
 	@$(call SIM_TAP,$(SIM_SEEDS))
 
+test-sim-runner: $(B)/tests/runner/fails  ## what is printed of simulated worlds that go wrong
+	@$(TAP) 'tests/runner/run.py $<'
+
 test-sim-asan:  ## simulated worlds under ASan and UBSan: 1,000 seeds
-	+@$(SANITIZED) B=$(B)/asan CFLAGS='$(ASAN)' SIM_SEEDS=1000 test-sim
+	+@$(SANITIZED) B=$(B)/asan CFLAGS='$(ASAN)' SIM_SEEDS=1000 test-sim test-sim-runner
 
 sim-long: $(B)/tests/sim/sim  ## simulated worlds: 100,000 seeds, and 10,000 under ASan and UBSan
 	@$(call SIM_TAP,100000)
@@ -631,8 +636,8 @@ help:  ## this list
 
 .PHONY: all everything demo test test-long test-clang test-unit test-conform test-regress \
         fail-nth test-fault test-sim-fault test-sim-conform test-orders \
-        test-seeds sim sim-long test-sim test-sim-asan test-tutorial test-examples test-tool \
-        test-package test-battery test-battery-full mutation mutation-ci test-asan test-tsan \
+        test-seeds sim sim-long test-sim test-sim-runner test-sim-asan test-tutorial \
+        test-examples test-tool test-package test-battery test-battery-full mutation mutation-ci test-asan test-tsan \
         test-msan under-valgrind test-kqueue on-the-model \
         test-models test-models-long test-models-asan \
         test-tsan-core test-valgrind test-battery-asan under-sanitizer under-sanitizer-threaded \

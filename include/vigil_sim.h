@@ -343,9 +343,17 @@ VIGIL_API size_t vigil_sim_shrink(vigil_sim_test_fn *test, void *arg, uint32_t *
 
 /* The main function of a test program: runs `test` in one world per seed until one fails; some
  * seeds run twice, and must come out the same.  A failure is printed with the command that replays
- * it; `--help` tells the options, vigil_sim(3) explains them.  Results go to stdout, bad options to
- * stderr.  Answers an exit code: 0 all passed, 1 one failed, 2 usage. */
+ * it, and run once more to see whether it does.  A second process watches this one: where a world
+ * ends the program, by a crash, a sanitizer or exit(), or does not end within 60 s, which then ends
+ * the program, its command is printed as well.  `--help` tells the options, vigil_sim(3) explains
+ * them.  Results go to stdout, bad options to stderr.
+ * Answers an exit code: 0 all passed, 1 one failed, 2 usage. */
 VIGIL_API int vigil_sim_main(int argc, char **argv, vigil_sim_test_fn *test, void *arg);
+
+/* As vigil_sim_main(), for a test that looks at the environment: `names` of variables, NULL behind
+ * the last.  Those that are set stand before the commands that are printed. */
+VIGIL_API int vigil_sim_main_env(int argc, char **argv, const char *const *names,
+                                 vigil_sim_test_fn *test, void *arg);
 
 #ifdef __cplusplus
 }

@@ -3,7 +3,7 @@
  * main.c -- the main function of a test program: many seeds, and one of them again, told or made
  * small.  Floor: sim.
  */
-#include "sim/sim.h"
+#include "sim/main.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,23 +16,17 @@ enum {
     STRICT_CHOICES = 300, /* per seed, on average; and connections: */
     STRICT_CONNECTIONS = 4,
     STRICT_WORLDS = 100, /* each fault is to hit in one of so many worlds */
-    ORACLES_MAX = 64,
-};
-
-struct options {
-    uint64_t from, seeds;
-    bool one, trace, shrink, strict, help;
-    const char *replay, *save;
+    LIMIT_S = 60,        /* of a world, which should take milliseconds */
 };
 
 struct totals {
     uint64_t seeds, choices, connections, turns;
     double virtual_s;
     uint64_t worlds_hit[VIGIL_SIM_FAULT_COUNT];
-    struct {
-        char name[64];
+    struct oracle {
+        const char *name; /* static storage */
         uint64_t count;
-    } oracles[ORACLES_MAX];
+    } * oracles;
     size_t oracle_count;
 };
 
@@ -43,10 +37,12 @@ static const char usage[] =
     "  --from N        the first of them [1]\n"
     "  --seed N        this one alone\n"
     "  --replay FILE   the choices in this file instead of a seed\n"
-    "  --trace         tell what happens, with --seed or --replay\n"
-    "  --shrink        make a failure small, with --seed or --replay\n"
-    "  --save FILE     write the choices there, with --seed or --replay\n"
+    "  --bytes FILE    the bytes of this file, as a fuzzer left it\n"
+    "  --trace         tell what happens, in one of these three\n"
+    "  --shrink        make a failure small, in one of these three\n"
+    "  --save FILE     write the choices there, in one of these three\n"
     "  --strict        fail, too, when a kind of fault or an oracle hardly came up\n"
+    "  --limit S       so many seconds for a world, 0: no limit [60]\n"
     "  --help          this text\n";
 
 /* ---- the command line ---- */
@@ -72,118 +68,103 @@ static const char *value_of(const char *name, int argc, char **argv, int *i)
     return *i + 1 < argc ? argv[++*i] : "";
 }
 
-static bool read_option(struct options *o, int argc, char **argv, int *i)
+static bool read_option(struct sim_main *run, int argc, char **argv, int *i)
 {
     const struct {
         const char *name;
         bool *is;
     } flags[] = {
-        { "--trace", &o->trace },
-        { "--shrink", &o->shrink },
-        { "--strict", &o->strict },
-        { "--help", &o->help },
+        { "--trace", &run->trace },
+        { "--shrink", &run->shrink },
+        { "--strict", &run->strict },
+        { "--help", &run->help },
     };
     for (size_t f = 0; f < VIGIL_COUNT(flags); f++)
         if (strcmp(argv[*i], flags[f].name) == 0)
             return *flags[f].is = true;
     const char *value;
     if ((value = value_of("--seeds", argc, argv, i)) != NULL)
-        return read_number(value, &o->seeds);
+        return read_number(value, &run->seeds);
     if ((value = value_of("--from", argc, argv, i)) != NULL)
-        return read_number(value, &o->from);
+        return read_number(value, &run->from);
     if ((value = value_of("--replay", argc, argv, i)) != NULL)
-        return (o->replay = value)[0] != '\0';
+        return (run->replay = value)[0] != '\0';
+    if ((value = value_of("--bytes", argc, argv, i)) != NULL)
+        return (run->bytes = value)[0] != '\0';
+    if ((value = value_of("--limit", argc, argv, i)) != NULL)
+        return read_number(value, &run->limit_s) && run->limit_s <= INT32_MAX;
     if ((value = value_of("--save", argc, argv, i)) != NULL)
-        return (o->save = value)[0] != '\0';
+        return (run->save = value)[0] != '\0';
     if ((value = value_of("--seed", argc, argv, i)) != NULL) {
-        o->one = true;
-        o->seeds = 1;
-        return read_number(value, &o->from);
+        run->one = true;
+        run->seeds = 1;
+        return read_number(value, &run->from);
     }
     return false;
 }
 
-static bool read_options(struct options *o, int argc, char **argv)
+static bool read_options(struct sim_main *run, int argc, char **argv)
 {
-    *o = (struct options){ .from = 1, .seeds = 1000 };
+    *run = (struct sim_main){ .program = argv[0], .from = 1, .seeds = 1000, .limit_s = LIMIT_S };
     for (int i = 1; i < argc; i++) {
         const char *given = argv[i];
-        if (!read_option(o, argc, argv, &i)) {
+        if (!read_option(run, argc, argv, &i)) {
             fprintf(stderr, "%s: bad option: %s; see --help\n", argv[0], given);
             return false;
         }
     }
-    bool single = o->one || o->replay != NULL;
-    if (!single && (o->trace || o->shrink || o->save != NULL)) {
-        fprintf(stderr, "%s: --trace, --shrink and --save need --seed or --replay\n", argv[0]);
+    if (run->one + (run->replay != NULL) + (run->bytes != NULL) > 1) {
+        fprintf(stderr, "%s: --seed, --replay and --bytes exclude each other\n", argv[0]);
+        return false;
+    }
+    bool single = vigil__sim_main_is_single(run);
+    if (!single && (run->trace || run->shrink || run->save != NULL)) {
+        fprintf(stderr, "%s: --trace, --shrink and --save need --seed, --replay or --bytes\n",
+                argv[0]);
         return false;
     }
     return true;
 }
 
-/* ---- traces in files: a line "value label" per choice ---- */
+/* ---- the command that replays ---- */
 
-struct trace {
-    uint32_t *choices; /* by malloc() */
-    size_t count, room;
-};
-
-static bool trace_add(struct trace *trace, uint32_t value)
+static bool is_plain(const char *word)
 {
-    if (trace->count == trace->room) {
-        size_t room = trace->room != 0 ? 2 * trace->room : 1024;
-        uint32_t *more = realloc(trace->choices, room * sizeof(*more));
-        if (more == NULL)
-            return false;
-        trace->choices = more;
-        trace->room = room;
-    }
-    trace->choices[trace->count++] = value;
-    return true;
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "_./:=+,@%-";
+    return word[0] != '\0' && word[strspn(word, plain)] == '\0';
 }
 
-static bool read_choice(const char *line, uint32_t *out)
+/* As a shell reads it again. */
+static void print_word(const char *word)
 {
-    char *end;
-    unsigned long long value = strtoull(line, &end, 10);
-    *out = (uint32_t)value;
-    return line[0] >= '0' && line[0] <= '9' && (*end == ' ' || *end == '\n') && value <= UINT32_MAX;
+    if (is_plain(word)) {
+        fputs(word, stdout);
+        return;
+    }
+    putchar('\'');
+    for (; *word != '\0'; word++) {
+        if (*word == '\'')
+            fputs("'\\'", stdout);
+        putchar(*word);
+    }
+    putchar('\'');
 }
 
-/* False: that is printed. */
-static bool read_trace(const char *path, const char *program, struct trace *out)
+void vigil__sim_main_command(const struct sim_main *run, const char *shows, uint64_t seed,
+                             const char *options)
 {
-    FILE *file = fopen(path, "r");
-    if (file == NULL) {
-        fprintf(stderr, "%s: cannot read %s\n", program, path);
-        return false;
-    }
-    char line[256];
-    bool good = true;
-    for (size_t number = 1; good && fgets(line, sizeof(line), file) != NULL; number++) {
-        uint32_t value;
-        if (line[0] == '#')
+    printf("  %s:%*s", shows, 12 - (int)strlen(shows), "");
+    for (size_t i = 0; run->environment != NULL && run->environment[i] != NULL; i++) {
+        const char *value = getenv(run->environment[i]);
+        if (value == NULL)
             continue;
-        good = read_choice(line, &value) && trace_add(out, value);
-        if (!good)
-            fprintf(stderr, "%s: %s:%zu: not a choice, as \"3 label\"\n", program, path, number);
+        printf("%s=", run->environment[i]);
+        print_word(value);
+        putchar(' ');
     }
-    fclose(file);
-    return good;
-}
-
-static bool write_trace(const char *path, vigil_sim *sim)
-{
-    FILE *file = fopen(path, "w");
-    if (file == NULL)
-        return false;
-    size_t count = sim->choice_count;
-    while (count > 0 && sim->choices[count - 1].value == 0)
-        count--; /* behind the last all are 0 */
-    fprintf(file, "# %s\n", sim->failed_oracle != NULL ? sim->failure : "passes");
-    for (size_t i = 0; i < count; i++)
-        fprintf(file, "%u %s\n", sim->choices[i].value, sim->choices[i].label);
-    return fclose(file) == 0;
+    print_word(run->program);
+    printf(" --seed %llu%s\n", (unsigned long long)seed, options);
 }
 
 /* ---- one world ---- */
@@ -192,16 +173,7 @@ static void print_story(void *arg, const char *text, size_t len)
 {
     (void)arg;
     (void)fwrite(text, 1, len, stdout);
-}
-
-/* Runs once and leaves the world for looking at it; NULL: out of memory. */
-static vigil_sim *run_once(vigil_sim_test_fn *test, void *arg, const vigil_sim_options *options)
-{
-    vigil_sim *sim;
-    if (vigil_sim_open(&sim, options) < 0)
-        return NULL;
-    test(sim, arg);
-    return sim;
+    (void)fflush(stdout); /* the last line before a crash is the one that counts */
 }
 
 static size_t count_set(const uint32_t *choices, size_t count)
@@ -214,37 +186,36 @@ static size_t count_set(const uint32_t *choices, size_t count)
 
 /* Notes the choices that `options` lead to, made small if they make the test fail.  False: no
  * memory. */
-static bool shrink(const vigil_sim_options *options, struct trace *out, vigil_sim_test_fn *test,
-                   void *arg)
+static bool shrink(const struct sim_main *run, const vigil_sim_options *options,
+                   struct sim_trace *out)
 {
-    vigil_sim *sim = run_once(test, arg, options);
+    vigil_sim *sim = vigil__sim_play(run->test, run->arg, options);
     const uint32_t *made;
     bool good = sim != NULL;
     size_t count = good ? vigil_sim_choices(sim, &made) : 0;
     for (size_t i = 0; i < count && good; i++)
-        good = trace_add(out, made[i]);
+        good = vigil__sim_trace_add(out, made[i]);
     bool fails = good && vigil_sim_failure(sim) != NULL;
     vigil_sim_close(sim);
     if (!fails)
         return good;
     size_t set = count_set(out->choices, count);
-    out->count = vigil_sim_shrink(test, arg, out->choices, count, SHRINK_RUNS_MAX);
+    out->count = vigil_sim_shrink(run->test, run->arg, out->choices, count, SHRINK_RUNS_MAX);
     printf("shrunk from %zu choices, %zu of them not 0, to %zu and %zu\n", count, set, out->count,
            count_set(out->choices, out->count));
     return true;
 }
 
 /* Runs the choices of `options`, tells and saves what was asked for: the exit code. */
-static int replay(const struct options *o, const char *program, const vigil_sim_options *options,
-                  vigil_sim_test_fn *test, void *arg)
+static int replay(const struct sim_main *run, const vigil_sim_options *options)
 {
-    vigil_sim *sim = run_once(test, arg, options);
+    vigil_sim *sim = vigil__sim_play(run->test, run->arg, options);
     if (sim == NULL)
         return 1;
     const char *failure = vigil_sim_failure(sim);
-    bool saved = o->save == NULL || write_trace(o->save, sim);
+    bool saved = run->save == NULL || vigil__sim_trace_write(run->save, sim);
     if (!saved)
-        fprintf(stderr, "%s: cannot write %s\n", program, o->save);
+        fprintf(stderr, "%s: cannot write %s\n", run->program, run->save);
     printf("%s\n%zu choices, %llu connections, %.3f virtual s, hash %016llx\n",
            failure != NULL ? failure : "passes", sim->choice_count,
            (unsigned long long)sim->connections,
@@ -254,29 +225,40 @@ static int replay(const struct options *o, const char *program, const vigil_sim_
     return code;
 }
 
-static int single(const struct options *o, const char *program, vigil_sim_test_fn *test, void *arg)
+static void use_trace(vigil_sim_options *options, const struct sim_trace *trace)
 {
     static const uint32_t none;
-    vigil_sim_options options = { .seed = o->from };
-    struct trace given = { 0 };
-    struct trace small = { 0 };
+    options->bytes = NULL;
+    options->choices = trace->count > 0 ? trace->choices : &none;
+    options->choice_count = trace->count;
+}
+
+static int single(const struct sim_main *run)
+{
+    vigil_sim_options options = { .seed = run->from };
+    struct sim_trace given = { 0 };
+    struct sim_trace small = { 0 };
+    uint8_t *bytes = NULL;
     int code = 2;
-    if (o->replay != NULL) {
-        if (!read_trace(o->replay, program, &given))
+    if (run->bytes != NULL &&
+        (bytes = vigil__sim_bytes_read(run->bytes, run->program, &options.byte_count)) == NULL)
+        goto done;
+    options.bytes = bytes;
+    if (run->replay != NULL) {
+        if (!vigil__sim_trace_read(run->replay, run->program, &given))
             goto done;
-        options.choices = given.count > 0 ? given.choices : &none;
-        options.choice_count = given.count;
+        use_trace(&options, &given);
     }
     code = 1;
-    if (o->shrink) {
-        if (!shrink(&options, &small, test, arg))
+    if (run->shrink) {
+        if (!shrink(run, &options, &small))
             goto done;
-        options.choices = small.count > 0 ? small.choices : &none;
-        options.choice_count = small.count;
+        use_trace(&options, &small);
     }
-    options.story = o->trace ? print_story : NULL;
-    code = replay(o, program, &options, test, arg);
+    options.story = run->trace ? print_story : NULL;
+    code = replay(run, &options);
 done:
+    free(bytes);
     free(given.choices);
     free(small.choices);
     return code;
@@ -284,22 +266,25 @@ done:
 
 /* ---- many worlds ---- */
 
-static void add_oracle(struct totals *totals, const struct sim_oracle *oracle)
+/* False: no memory. */
+static bool add_oracle(struct totals *totals, const struct sim_oracle *oracle)
 {
     size_t i = 0;
     while (i < totals->oracle_count && (totals->oracles[i].name[0] != oracle->name[0] ||
                                         strcmp(totals->oracles[i].name, oracle->name) != 0))
         i++;
-    if (i == ORACLES_MAX)
-        return;
     if (i == totals->oracle_count) {
-        totals->oracle_count++;
-        snprintf(totals->oracles[i].name, sizeof(totals->oracles[i].name), "%s", oracle->name);
+        struct oracle *more = realloc(totals->oracles, (i + 1) * sizeof(*more));
+        if (more == NULL)
+            return false;
+        totals->oracles = more;
+        totals->oracles[totals->oracle_count++] = (struct oracle){ .name = oracle->name };
     }
     totals->oracles[i].count += oracle->count;
+    return true;
 }
 
-static void add(struct totals *totals, const vigil_sim *sim)
+static bool add(struct totals *totals, const vigil_sim *sim)
 {
     totals->seeds++;
     totals->choices += sim->choice_count;
@@ -308,8 +293,10 @@ static void add(struct totals *totals, const vigil_sim *sim)
     totals->virtual_s += (double)(sim->now - VIGIL_S(1)) / (double)VIGIL_S(1);
     for (unsigned i = 0; i < VIGIL_SIM_FAULT_COUNT; i++)
         totals->worlds_hit[i] += sim->hits[i] > 0;
-    for (struct vigil__link *at = sim->oracles.next; at != &sim->oracles; at = at->next)
-        add_oracle(totals, VIGIL_OWNER(at, struct sim_oracle, link));
+    bool good = !sim->oracles_lost;
+    for (struct vigil__link *at = sim->oracles.next; at != &sim->oracles && good; at = at->next)
+        good = add_oracle(totals, VIGIL_OWNER(at, struct sim_oracle, link));
+    return good;
 }
 
 static void print_totals(const struct totals *totals, double seconds)
@@ -354,35 +341,6 @@ static bool was_worth(const struct totals *totals)
     return good;
 }
 
-/* False: it failed, and that is printed. */
-static bool run_seed(uint64_t seed, const char *program, struct totals *totals,
-                     vigil_sim_test_fn *test, void *arg)
-{
-    const vigil_sim_options options = { .seed = seed };
-    vigil_sim *sim = run_once(test, arg, &options);
-    if (sim == NULL)
-        return false;
-    char failure[SIM_FAILURE_MAX] = "";
-    if (sim->failed_oracle != NULL)
-        memcpy(failure, sim->failure, sizeof(failure));
-    add(totals, sim);
-    uint64_t hash = sim->hash;
-    vigil_sim_close(sim);
-    if (failure[0] == '\0' && seed % TWICE_EVERY == 0) {
-        sim = run_once(test, arg, &options);
-        if (sim == NULL || sim->hash != hash)
-            snprintf(failure, sizeof(failure), "determinism: the same seed ran differently");
-        vigil_sim_close(sim);
-    }
-    if (failure[0] == '\0')
-        return true;
-    printf("seed %llu fails: %s\n  the story:   %s --seed %llu --trace\n"
-           "  made small:  %s --seed %llu --shrink --trace\n",
-           (unsigned long long)seed, failure, program, (unsigned long long)seed, program,
-           (unsigned long long)seed);
-    return false;
-}
-
 static double seconds_now(void)
 {
     struct timespec now;
@@ -390,27 +348,106 @@ static double seconds_now(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-int vigil_sim_main(int argc, char **argv, vigil_sim_test_fn *test, void *arg)
+/* What came of a seed. */
+struct outcome {
+    const char *oracle; /* the one that failed, in static storage, or NULL */
+    char failure[SIM_FAILURE_MAX];
+    uint64_t hash;
+};
+
+/* False: no memory. */
+static bool play_seed(const struct sim_main *run, uint64_t seed, struct outcome *out,
+                      struct totals *totals)
 {
-    struct options o;
-    if (!read_options(&o, argc, argv))
+    vigil_sim *sim = vigil__sim_play(run->test, run->arg, &(vigil_sim_options){ .seed = seed });
+    if (sim == NULL)
+        return false;
+    *out = (struct outcome){ .oracle = sim->failed_oracle, .hash = sim->hash };
+    if (out->oracle != NULL)
+        memcpy(out->failure, sim->failure, sizeof(out->failure));
+    bool good = totals == NULL || add(totals, sim);
+    vigil_sim_close(sim);
+    return good;
+}
+
+/* Prints the failure and how to see it again, which is tried once: it may depend on what no seed
+ * decides. */
+static void print_failure(const struct sim_main *run, uint64_t seed, const struct outcome *first)
+{
+    printf("seed %llu fails: %s\n", (unsigned long long)seed, first->failure);
+    vigil__sim_main_command(run, "the story", seed, " --trace");
+    vigil__sim_main_command(run, "made small", seed, " --shrink --trace");
+    (void)fflush(stdout); /* the second time it may crash */
+    struct outcome again;
+    if (!play_seed(run, seed, &again, NULL))
+        return;
+    bool same = again.oracle != NULL && strcmp(again.oracle, first->oracle) == 0;
+    const char *what = again.oracle == NULL        ? "passes"
+                       : !same                     ? again.failure
+                       : again.hash != first->hash ? "does so in another way"
+                                                   : NULL;
+    if (what != NULL)
+        printf("  beware:      run again it %s%s: something outside of the world decides\n",
+               again.oracle != NULL && !same ? "fails by " : "", what);
+}
+
+/* False: it failed, and that is printed. */
+static bool run_seed(const struct sim_main *run, uint64_t seed, struct totals *totals)
+{
+    struct outcome outcome, again;
+    bool good = play_seed(run, seed, &outcome, totals);
+    if (good && outcome.oracle == NULL && seed % TWICE_EVERY == 0) {
+        good = play_seed(run, seed, &again, NULL);
+        if (good && again.hash != outcome.hash) {
+            printf("seed %llu fails: determinism: the same seed ran differently\n",
+                   (unsigned long long)seed);
+            vigil__sim_main_command(run, "the story", seed, " --trace");
+            return false;
+        }
+    }
+    if (!good) {
+        printf("seed %llu: out of memory\n", (unsigned long long)seed);
+        return false;
+    }
+    if (outcome.oracle != NULL)
+        print_failure(run, seed, &outcome);
+    return outcome.oracle == NULL;
+}
+
+static int many(const struct sim_main *run)
+{
+    struct totals totals = { 0 };
+    bool passed = true;
+    double began = seconds_now();
+    for (uint64_t i = 0; i < run->seeds && passed; i++)
+        passed = run_seed(run, run->from + i, &totals);
+    print_totals(&totals, seconds_now() - began);
+    if (passed && run->strict)
+        passed = was_worth(&totals);
+    free(totals.oracles);
+    return passed ? 0 : 1;
+}
+
+int vigil_sim_main_env(int argc, char **argv, const char *const *environment,
+                       vigil_sim_test_fn *test, void *arg)
+{
+    struct sim_main run;
+    if (!read_options(&run, argc, argv))
         return 2;
-    if (o.help) {
+    if (run.help) {
         printf(usage, argv[0]);
         return 0;
     }
-    if (o.one || o.replay != NULL)
-        return single(&o, argv[0], test, arg);
-    struct totals *totals = calloc(1, sizeof(*totals));
-    if (totals == NULL)
-        return 1;
-    bool passed = true;
-    double began = seconds_now();
-    for (uint64_t i = 0; i < o.seeds && passed; i++)
-        passed = run_seed(o.from + i, argv[0], totals, test, arg);
-    print_totals(totals, seconds_now() - began);
-    if (passed && o.strict)
-        passed = was_worth(totals);
-    free(totals);
-    return passed ? 0 : 1;
+    run.environment = environment;
+    run.test = test;
+    run.arg = arg;
+    vigil__sim_guard_begin(&run);
+    int code = vigil__sim_main_is_single(&run) ? single(&run) : many(&run);
+    vigil__sim_guard_end();
+    return code;
+}
+
+int vigil_sim_main(int argc, char **argv, vigil_sim_test_fn *test, void *arg)
+{
+    return vigil_sim_main_env(argc, argv, NULL, test, arg);
 }

@@ -36,8 +36,10 @@ static struct sim_oracle *oracle_search(vigil_sim *sim, const char *name)
             return oracle;
     }
     struct sim_oracle *oracle = vigil__alloc(&sim->memory, sizeof(*oracle));
-    if (oracle == NULL)
+    if (oracle == NULL) {
+        sim->oracles_lost = true;
         return NULL;
+    }
     *oracle = (struct sim_oracle){ .name = name };
     vigil__list_append(&sim->oracles, &oracle->link);
     return oracle;
@@ -69,7 +71,7 @@ void vigil__sim_oracle_count(vigil_sim *sim, const char *name)
 
 void vigil__sim_oracle_declare(vigil_sim *sim, const char *name)
 {
-    (void)oracle_find(sim, name); /* without memory it is declared in the next world */
+    (void)oracle_find(sim, name); /* without memory the run fails: `oracles_lost` */
 }
 
 bool vigil_sim_always(vigil_sim *sim, const char *name, bool holds, const char *format, ...)

@@ -11,7 +11,7 @@ struct shrink {
     vigil_sim_test_fn *test;
     void *arg;
     unsigned runs_left;
-    char oracle[128]; /* the one that fails */
+    const char *oracle; /* the one that fails, in static storage */
     uint32_t *best;
     uint32_t *tried;
     const char **labels; /* of the best: what each choice was about when it ran */
@@ -21,16 +21,17 @@ struct shrink {
 /* Runs the test on a trace.  True: it fails as before; then its labels are noted. */
 static bool still_fails(struct shrink *shrink, const uint32_t *choices, size_t count)
 {
-    vigil_sim *sim;
-    if (shrink->runs_left == 0 ||
-        vigil_sim_open(&sim, &(vigil_sim_options){ .choices = choices, .choice_count = count }) < 0)
+    if (shrink->runs_left == 0)
+        return false;
+    const vigil_sim_options options = { .choices = choices, .choice_count = count };
+    vigil_sim *sim = vigil__sim_play(shrink->test, shrink->arg, &options);
+    if (sim == NULL)
         return false;
     shrink->runs_left--;
-    shrink->test(sim, shrink->arg);
     bool fails = sim->failed_oracle != NULL;
-    if (fails && shrink->oracle[0] == '\0')
-        strncpy(shrink->oracle, sim->failed_oracle, sizeof(shrink->oracle) - 1);
-    fails = fails && strncmp(shrink->oracle, sim->failed_oracle, sizeof(shrink->oracle) - 1) == 0;
+    if (fails && shrink->oracle == NULL)
+        shrink->oracle = sim->failed_oracle;
+    fails = fails && strcmp(shrink->oracle, sim->failed_oracle) == 0;
     for (size_t i = 0; fails && i < shrink->room; i++)
         shrink->labels[i] = vigil_sim_choice_label(sim, i);
     vigil_sim_close(sim);

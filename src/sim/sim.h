@@ -271,6 +271,7 @@ struct vigil_sim {
     struct vigil__link invariants, oracles;
     struct sim_oracle_name names[SIM_NAMES];
     uint32_t name_count;
+    bool oracles_lost;        /* there was no memory to count one */
     struct vigil__link freed; /* poisoned blocks, oldest first */
     size_t freed_bytes;
     char failure[SIM_FAILURE_MAX];
@@ -501,6 +502,12 @@ void vigil__sim_ops_give(void *self, struct vigil__buf *buf);
 void vigil__sim_check_blocked(vigil_sim *sim);
 /* Behind a turn: whoever is ready has been served, or soon is. */
 void vigil__sim_check_fair(struct sim_turner *turner);
+
+/* ---- main_guard.c ---- */
+
+/* Runs once, watched if there is who watches, and leaves the world for looking at it.  NULL: no
+ * memory. */
+vigil_sim *vigil__sim_play(vigil_sim_test_fn *test, void *arg, const vigil_sim_options *options);
 
 /* ---- oracle.c ---- */
 

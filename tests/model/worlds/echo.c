@@ -176,5 +176,6 @@ static void test(vigil_sim *sim, void *arg)
 
 int main(int argc, char **argv)
 {
-    return vigil_sim_main(argc, argv, test, NULL);
+    static const char *const names[] = { "VIGIL_SIM_BACKEND", "VIGIL_SIM_KERNEL", NULL };
+    return vigil_sim_main_env(argc, argv, names, test, NULL);
 }
