@@ -36,6 +36,13 @@ static void write_behind_the_end(void)
     free(one);
 }
 
+static void shift_too_far(void)
+{
+    volatile int by = 40;
+    volatile int one = 1 << by;
+    (void)one;
+}
+
 static void go_wrong(vigil_sim *sim)
 {
     if (strcmp(how, "abort") == 0)
@@ -44,6 +51,8 @@ static void go_wrong(vigil_sim *sim)
         crash();
     else if (strcmp(how, "sanitizer") == 0)
         write_behind_the_end();
+    else if (strcmp(how, "undefined") == 0)
+        shift_too_far();
     else if (strcmp(how, "exit") == 0)
         exit(0);
     else if (strcmp(how, "endless") == 0)
@@ -71,7 +80,7 @@ static bool choose_often(vigil_sim *sim)
 /* What depends on more than its world. */
 static void go_astray(vigil_sim *sim)
 {
-    static char names[ORACLES][16];
+    static char names[ORACLES][32];
     if (strcmp(how, "once") == 0)
         vigil_sim_always(sim, "it holds", runs != 10, "the tenth time");
     else if (strcmp(how, "otherwise") == 0)

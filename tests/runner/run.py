@@ -81,8 +81,9 @@ def crashes():
     goes_wrong("killed", ENDS)
     goes_wrong("endless", NEVER_ENDS, "--limit", str(LIMIT_S))
     goes_wrong("stuck", NEVER_ENDS, "--limit", str(LIMIT_S))
-    if b"__asan_init" in pathlib.Path(PROGRAM).read_bytes():
-        goes_wrong("sanitizer", ENDS)
+    for symbol, how in ((b"__asan_init", "sanitizer"), (b"__ubsan_", "undefined")):
+        if symbol in pathlib.Path(PROGRAM).read_bytes():
+            goes_wrong(how, ENDS)
     unwatched = run("", "--seeds", "10")
     row("a run without a failure tells nothing of it",
         ("it passes", unwatched.returncode == 0 and "seed" in unwatched.stdout, unwatched.stdout),
