@@ -38,7 +38,7 @@ typedef struct vigil_sim vigil_sim; /* a world */
 /* Every kind of fault: X(name, how it goes on, what goes wrong).  One that has come up may be
  * sticky, by choice:
  *   MS     it happens at every occasion for up to 200 ms
- *   TIMES  up to 20 times in a row: while it lasts nothing moves, so no time would ever pass
+ *   TIMES  up to 8 times in a row: while it lasts nothing moves, so no time would ever pass
  *   ONCE   never: each of these lasts up to 3 s by itself
  * Sticky faults are a host's, or the whole network's.  See vigil_sim_inject() for faults by
  * number. */

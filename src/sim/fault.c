@@ -13,7 +13,7 @@ enum {
     LATE_MAX_US = 20000,
     STICKY_ONE_IN = 4,
     STICKY_MS = 200, /* how long a sticky fault lasts at most; or how often in a row: */
-    STICKY_TIMES = 20,
+    STICKY_TIMES = 8,
 };
 
 enum goes_on { ONCE, MS, TIMES };
@@ -152,6 +152,8 @@ bool vigil__sim_fault(vigil_sim *sim, struct sim_host *host, vigil_sim_fault fau
             return false;
         may_stick(sim, fault, of);
     }
+    if (host != NULL && kinds[fault].goes_on == TIMES)
+        host->kept_at = sim->turns;
     tell(sim, host, fault, of);
     return true;
 }

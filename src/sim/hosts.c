@@ -152,7 +152,7 @@ void vigil_sim_kill(vigil_sim *sim, const vigil_host *table)
 void vigil_sim_restart(vigil_sim *sim, const vigil_host *table)
 {
     struct sim_host *host = vigil__sim_host_in(sim, table);
-    if (host == NULL)
+    if (host == NULL || !host->dead)
         return;
     vigil__sim_outage_end(sim, &host->outage);
     vigil__sim_story(sim, host, "started again");

@@ -154,6 +154,7 @@ struct sim_host {
     size_t memory, memory_limit;
     struct vigil__link blocks; /* in use */
     struct sim_occasions faults[VIGIL_SIM_FAULT_COUNT];
+    uint64_t kept_at; /* the last turn in which a fault kept something from its loops */
     struct sim_outage outage;
     void (*started)(void *arg); /* behind an outage; NULL: there is none to be */
     void *started_arg;
