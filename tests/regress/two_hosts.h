@@ -32,7 +32,7 @@ static void two_hosts_open(struct two_hosts *two, const char *server_backend,
 
 static void two_hosts_run(struct two_hosts *two, vigil_ns for_ns)
 {
-    REQUIRE(vigil_sim_run(two->sim, vigil_sim_now(two->sim) + for_ns) >= 0);
+    REQUIRE(vigil_sim_run_for(two->sim, for_ns) >= 0);
 }
 
 /* Everything must have been given back. */

@@ -125,9 +125,9 @@ static bool run_twin(struct twin *twin, const char *backend, uint64_t seed, vigi
         talkers[i].total += draw(&talkers[i], SAID_MAX);
         const vigil_conn_options options = { .ops = &talker_ops, .ctx = &talkers[i] };
         open = vigil_connect(clients, "10.0.0.1:7", &options, NULL) == 0;
-        vigil_sim_run(sim, vigil_sim_now(sim) + spread); /* they come in order */
+        vigil_sim_run_for(sim, spread); /* they come in order */
     }
-    vigil_sim_run(sim, vigil_sim_now(sim) + VIGIL_S(30));
+    vigil_sim_run_for(sim, VIGIL_S(30));
     vigil_loop_close(clients);
     vigil_loop_close(server);
     vigil_sim_check_balance(sim);

@@ -82,7 +82,7 @@ static const char *events_text(char *text, size_t size, unsigned events)
 static void settle(const struct machine *m)
 {
     if (m->sim != NULL)
-        (void)vigil_sim_run(m->sim, vigil_sim_now(m->sim) + VIGIL_MS(10)); /* nobody turns */
+        (void)vigil_sim_run_for(m->sim, VIGIL_MS(10)); /* nobody turns */
 }
 
 /* Whether a look at this machine is to be repeated: it does not show what the model's did yet. */
