@@ -52,11 +52,12 @@
 #define access    virtual_access
 #define unlink    virtual_unlink
 
-#define test_begin   virtual_begin
-#define test_end     virtual_end
-#define test_leaving virtual_leaving
-#define test_repeat  virtual_repeat
-#define test_memory  virtual_resize
+#define test_begin       virtual_begin
+#define test_end         virtual_end
+#define test_leaving     virtual_leaving
+#define test_repeat      virtual_repeat
+#define test_is_repeated virtual_is_repeated
+#define test_memory      virtual_resize
 
 static void test_note_fds(unsigned char *open_fds)
 {

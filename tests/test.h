@@ -47,6 +47,8 @@ static struct {
     const char *skip;
     char title[160];
     jmp_buf leave;
+    void (*on_leave)(void *arg); /* see test_on_leave() */
+    void *on_leave_arg;
 } test_state = { .last = &test_state.first };
 
 #define TEST_MAYBE_UNUSED __attribute__((unused))
@@ -134,9 +136,19 @@ enum { TEST_TEXT_MAX = 512 };
         }                                                                                       \
     } while (0)
 
+/* What a test that ends in its midst calls before, to give back what it has of the library's beside
+ * loops and pollers; NULL: nothing any more. */
+TEST_MAYBE_UNUSED static void test_on_leave(void (*fn)(void *arg), void *arg)
+{
+    test_state.on_leave = fn;
+    test_state.on_leave_arg = arg;
+}
+
 /* Ends the test in its midst. */
 _Noreturn TEST_MAYBE_UNUSED static void test_leave(void)
 {
+    if (test_state.on_leave != NULL)
+        test_state.on_leave(test_state.on_leave_arg);
     test_leaving(test_state.skip != NULL);
     longjmp(test_state.leave, 1);
 }
@@ -163,6 +175,13 @@ TEST_MAYBE_UNUSED static int test_time_scale(void)
     const char *text = getenv("TEST_TIME_SCALE");
     int scale = text != NULL ? atoi(text) : 1;
     return scale > 0 ? scale : 1;
+}
+
+/* As many; or as few, where the row runs again and again and another call fails each time: of calls
+ * that are alike each has its turn, so that thousands would take days and say what dozens say. */
+TEST_MAYBE_UNUSED static int test_many(int many, int few)
+{
+    return test_is_repeated() ? few : many;
 }
 
 /* Whether the kernel performs operations for that backend, so that the host table is not asked to
@@ -324,6 +343,7 @@ static void test_try(void *arg)
     const struct test_trial *trial = arg;
     test_state.test_failures = 0;
     test_state.skip = NULL;
+    test_on_leave(NULL, NULL);
     test_begin(test_skip);
     test_note_fds(before);
     test_limit_time((unsigned)(TEST_SECONDS * test_time_scale()), test_too_long);
@@ -344,7 +364,7 @@ static void test_try(void *arg)
 static void test_run_one(const struct test *test, const char *backend, const char *program)
 {
     struct test_trial trial = { test, backend };
-    int failures = test_repeat(program, test_state.title, test_try, &trial);
+    int failures = test_repeat(program, test_state.title, test_try, &trial, &test_state.skip);
     bool passed = test_state.test_failures + failures == 0;
     test_state.failed += !passed;
     printf("%s %d - %s", passed ? "ok" : "not ok", ++test_state.number, test_state.title);

@@ -7,9 +7,9 @@
  * anew for each.  It must not crash, hang or spin, nor end without a word; its clients get a prefix
  * of their echo, and a clean end only behind all of it; SIGTERM ends it.
  */
+#include "inject.h"
+#include "test.h"
 #include "walk.h"
-
-#include <sys/mman.h>
 
 enum {
     CLIENTS = 2,
@@ -19,7 +19,6 @@ enum {
     END_MS = 30000,            /* for the end that a signal asks for */
     WORDS_MAX = 4096,
     CPU_MAX_MS = 2000, /* more spins: it serves 40 KB */
-    FAILURES_MAX = 10,
 };
 
 struct server {
@@ -61,17 +60,17 @@ static void server_exec(const char *backend, const char *plan, int shared, int o
     _exit(127);
 }
 
-static bool server_start(struct server *server, const char *backend, const struct inject *plan)
+static bool server_start(struct server *server, const char *backend, const struct plan *plan)
 {
     int out[2], err[2];
-    char text[INJECT_TEXT_MAX];
+    char text[PLAN_TEXT_MAX];
     *server = (struct server){ .out = -1, .err = -1 };
     int shared = memfd_create("inject", 0);
     if (!OK(shared >= 0 && ftruncate(shared, sizeof(*inject)) == 0 && pipe2(out, O_CLOEXEC) == 0 &&
             pipe2(err, O_CLOEXEC) == 0))
         return false;
     server->shared = mmap(NULL, sizeof(*inject), PROT_READ | PROT_WRITE, MAP_SHARED, shared, 0);
-    inject_format(plan, text);
+    plan_format(&inject_kinds, plan, text);
     server->pid = fork();
     if (server->pid == 0)
         server_exec(backend, plan->on ? text : NULL, shared, out[1], err[1]);
@@ -212,13 +211,13 @@ static void clients_check(struct client *clients, bool untouched)
     }
 }
 
-/* One server.  Answers what came of the plan. */
-static struct inject run_once(const char *backend, struct inject plan)
+/* One server, on the backend that `arg` names. */
+static bool run_once(struct walk *walk, void *arg)
 {
     struct server server;
     struct client clients[CLIENTS];
     int failures = test_state.test_failures;
-    bool listens = server_start(&server, backend, &plan);
+    bool listens = server_start(&server, arg, &walk->plan);
     if (listens)
         for (int i = 0; i < CLIENTS; i++)
             client_connect(&clients[i], server.where);
@@ -226,16 +225,17 @@ static struct inject run_once(const char *backend, struct inject plan)
         clients_talk(&server, clients);
     server_end(&server);
     server_check(&server);
+    bool fired = server.shared->fired > 0;
     if (listens)
-        clients_check(clients, server.shared->fired == 0);
-    OK(listens || server.shared->fired > 0, "it does not listen: %s", server.words);
-    struct inject result = *server.shared;
+        clients_check(clients, !fired);
+    OK(listens || fired, "it does not listen: %s", server.words);
+    if (!walk->plan.on)
+        walk_begins(walk, server.shared->made);
     close(server.out);
     close(server.err);
     munmap(server.shared, sizeof(*inject));
-    if (test_state.test_failures != failures)
-        walk_tell(&plan);
-    return result;
+    walk->failures += test_state.test_failures != failures;
+    return fired;
 }
 
 static void run_too_long(int signo)
@@ -246,27 +246,16 @@ static void run_too_long(int signo)
 
 static void serve_nth(const char *backend)
 {
-    struct walk walk = walk_begin();
-    struct inject plan;
-    unsigned runs = 1, fired = 0;
     test_limit_time(3600, run_too_long);
-    if (walk.only != NULL) {
-        REQUIRE(inject_parse(&plan, walk.only), "VIGIL_FAIL_ONLY=%s is no injection", walk.only);
-        OK(run_once(backend, plan).fired > 0, "%s did not come to pass", walk.only);
-        return;
-    }
-    plan = run_once(backend, (struct inject){ 0 });
-    memcpy(walk.made, plan.made, sizeof(walk.made));
-    for (bool more = true; more && test_state.test_failures < FAILURES_MAX;) {
-        bool there = walk_is_there(&walk);
-        if (there && walk_is_chosen(&walk, "serve", backend)) {
-            there = run_once(backend, walk_plan(&walk)).fired > 0;
-            runs++;
-            fired += there;
-        }
-        more = walk_on(&walk, there);
-    }
-    printf("# serve [%s]: %u runs, %u injections\n", backend, runs, fired);
+    struct walk *walk = walk_new(&inject_kinds, TEST_PROGRAM, test_state.title);
+    REQUIRE(walk != NULL);
+    char name[16];
+    snprintf(name, sizeof(name), "%s", backend);
+    (void)walk_run(walk, (struct plan){ 0 }, run_once, name);
+    walk_all(walk, run_once, NULL, name);
+    EQ_INT(0, walk->failures, "runs that failed");
+    walk_sum(walk);
+    walk_free(walk);
 }
 
 CONFORM(serve)

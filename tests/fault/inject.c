@@ -21,12 +21,6 @@
 #include "sys/uring_calls.h"
 #include "sys/wait_calls.h"
 
-const struct inject_kind inject_kinds[INJECT_COUNT] = {
-#define INJECT_KIND(name, ...) { #name, { __VA_ARGS__ } },
-    INJECT_CALLS(INJECT_KIND)
-#undef INJECT_KIND
-};
-
 static struct inject own;
 struct inject *inject = &own;
 
@@ -48,7 +42,19 @@ static const struct {
 
 /* ---- the plan ---- */
 
-bool inject_may_stay(enum inject_call call, int error)
+static const char *error_name(int error)
+{
+    size_t at = 0;
+    while (at < VIGIL_COUNT(errors) - 1 && errors[at].number != error)
+        at++;
+    return errors[at].name;
+}
+
+/* Not EAGAIN of a descriptor that is ready, nor a wait that is always interrupted, nor a writable
+ * socket that is never connected; and in a ring neither a want of buffers while there are some, nor
+ * newcomers that abort without anybody having come, nor a poll that nobody can make: no kernel is
+ * so. */
+static bool may_stay(unsigned call, int error)
 {
     switch (call) {
     case INJECT_shutdown:
@@ -64,36 +70,13 @@ bool inject_may_stay(enum inject_call call, int error)
     }
 }
 
-void inject_format(const struct inject *plan, char text[INJECT_TEXT_MAX])
-{
-    size_t at = 0;
-    while (at < VIGIL_COUNT(errors) - 1 && errors[at].number != plan->error)
-        at++;
-    snprintf(text, INJECT_TEXT_MAX, "%s:%s:%s:%u", inject_kinds[plan->call].name, errors[at].name,
-             plan->ever ? "ever" : "once", plan->nth);
-}
+static const struct plan_kind kinds[INJECT_COUNT] = {
+#define INJECT_KIND(name, ...) { #name, { __VA_ARGS__ } },
+    INJECT_CALLS(INJECT_KIND)
+#undef INJECT_KIND
+};
 
-bool inject_parse(struct inject *plan, const char *text)
-{
-    char call[32], error[32], mode[8];
-    unsigned nth;
-    if (sscanf(text, "%31[^:]:%31[^:]:%7[^:]:%u", call, error, mode, &nth) != 4)
-        return false;
-    memset(plan, 0, sizeof(*plan));
-    plan->nth = nth;
-    plan->ever = strcmp(mode, "ever") == 0;
-    int found = 0;
-    for (size_t i = 0; i < VIGIL_COUNT(errors); i++)
-        if (strcmp(errors[i].name, error) == 0)
-            plan->error = errors[i].number;
-    for (unsigned i = 0; i < INJECT_COUNT; i++)
-        if (strcmp(inject_kinds[i].name, call) == 0) {
-            plan->call = (enum inject_call)i;
-            found++;
-        }
-    plan->on = true;
-    return found == 1 && plan->error != 0 && nth > 0;
-}
+const struct plan_kinds inject_kinds = { kinds, INJECT_COUNT, error_name, may_stay };
 
 __attribute__((constructor)) static void inject_from_environment(void)
 {
@@ -106,7 +89,7 @@ __attribute__((constructor)) static void inject_from_environment(void)
             inject = shared;
         (void)close(atoi(file));
     }
-    if (text != NULL && !inject_parse(inject, text)) {
+    if (text != NULL && !plan_parse(&inject_kinds, &inject->plan, text)) {
         fprintf(stderr, "VIGIL_FAIL=%s is no plan\n", text);
         exit(2);
     }
@@ -115,10 +98,11 @@ __attribute__((constructor)) static void inject_from_environment(void)
 /* Counts a call.  True: it shall fail, with the plan's error. */
 static bool fails(enum inject_call call)
 {
+    const struct plan *plan = &inject->plan;
     unsigned made = ++inject->made[call];
-    if (!inject->on || inject->call != call)
+    if (!plan->on || plan->call != call)
         return false;
-    if (inject->ever ? made < inject->nth : made != inject->nth)
+    if (plan->ever ? made < plan->nth : made != plan->nth)
         return false;
     inject->fired++;
     return true;
@@ -127,7 +111,7 @@ static bool fails(enum inject_call call)
 /* The plan's error as the host table answers it. */
 static int status(void)
 {
-    return vigil__status_of(inject->error);
+    return vigil__status_of(inject->plan.error);
 }
 
 /* ---- time --------------------------------------------------------------------------------- */
@@ -243,7 +227,7 @@ HOST_CALL(signal_add, (void *self, int signo, struct vigil__signal_sink *sink), 
 static int host_accept(void *self, vigil_fd listener, vigil_fd *out)
 {
     bool failing = fails(INJECT_accept);
-    if (failing && inject->error != ECONNABORTED)
+    if (failing && inject->plan.error != ECONNABORTED)
         return status();
     int answer = REAL->accept(self, listener, out);
     if (!failing || answer != 0)
@@ -300,7 +284,7 @@ WRAPPED(vigil_ns, vigil__call_now, (void))
 /* The plan's error as a call that waits answers it: 0 when a signal came. */
 static int wait_status(void)
 {
-    return inject->error == EINTR ? 0 : status();
+    return inject->plan.error == EINTR ? 0 : status();
 }
 
 WRAPPED(int, vigil__call_select,
@@ -412,7 +396,7 @@ static void fail_submissions(void)
             continue;
         *sqe = (struct vigil__sqe){ .opcode = VIGIL__URING_NOP,
                                     .what = NOP_INJECT_RESULT,
-                                    .len = (uint32_t)-inject->error,
+                                    .len = (uint32_t)-inject->plan.error,
                                     .user_data = sqe->user_data };
     }
 }
@@ -420,7 +404,7 @@ static void fail_submissions(void)
 WRAPPED(int, vigil__call_uring_setup, (uint32_t entries, struct vigil__uring_params *params))
 {
     if (fails(INJECT_uring_setup))
-        return inject->error == EPERM ? VIGIL_ENOTSUP : status();
+        return inject->plan.error == EPERM ? VIGIL_ENOTSUP : status();
     int ring = __real_vigil__call_uring_setup(entries, params);
     memset(&view, 0, sizeof(view));
     view.params = *params;

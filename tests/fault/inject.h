@@ -5,7 +5,7 @@
  *
  * A program that is linked with inject.c and with ld's --wrap for what inject.c defines needs
  * nothing else: no hook in the library, no loader's trick.  What is to fail is a plan in memory,
- * which may be shared with another process; in words "CALL:ERROR:once:N" or "CALL:ERROR:ever:N".
+ * which may be shared with another process.
  *
  * Once something has failed, time runs some fifty times as fast whenever the library waits in vain:
  * rests and retries cost little, and nothing before that depends on it.
@@ -13,8 +13,9 @@
 #ifndef INJECT_H
 #define INJECT_H
 
-#include <stdbool.h>
 #include <stdint.h>
+
+#include "plan.h"
 
 /* Every kind of call: X(name, the errors to try).  The first block is the allocator and the host
  * table of sys/host.h, the second sys/wait_calls.h and sys/uring_calls.h, the third what is handed
@@ -72,21 +73,11 @@ enum inject_call {
         INJECT_COUNT
 };
 
-enum { INJECT_ERRORS_MAX = 3, INJECT_TEXT_MAX = 80 };
-
-struct inject_kind {
-    const char *name;
-    int errors[INJECT_ERRORS_MAX]; /* 0 behind the last */
-};
-extern const struct inject_kind inject_kinds[INJECT_COUNT];
+extern const struct plan_kinds inject_kinds;
 
 /* What is to fail, and what happened. */
 struct inject {
-    bool on;
-    enum inject_call call;
-    int error; /* of errno's */
-    bool ever; /* from the n-th on; else the n-th alone */
-    unsigned nth;
+    struct plan plan;            /* errors are errno's */
     unsigned made[INJECT_COUNT]; /* calls so far */
     unsigned fired;              /* of them made to fail */
     unsigned waits;              /* in vain */
@@ -96,15 +87,5 @@ struct inject {
 
 /* The plan that counts; a program may put another in its place. */
 extern struct inject *inject;
-
-/* Whether it can stay for ever.  Not EAGAIN of a descriptor that is ready, nor a wait that is
- * always interrupted, nor a writable socket that is never connected; and in a ring neither a want
- * of buffers while there are some, nor newcomers that abort without anybody having come, nor a poll
- * that nobody can make: no kernel is so. */
-bool inject_may_stay(enum inject_call call, int error);
-
-/* "recv:ECONNRESET:once:3", there and back.  False: it is none. */
-void inject_format(const struct inject *plan, char text[INJECT_TEXT_MAX]);
-bool inject_parse(struct inject *plan, const char *text);
 
 #endif

@@ -98,13 +98,13 @@ static bool went_well(struct world *w, int status)
 /* Whether resets cannot reach the peers: that is what failed. */
 static bool resets_fail(void)
 {
-    return inject->fired > 0 && inject->call == INJECT_option;
+    return inject->fired > 0 && inject->plan.call == INJECT_option;
 }
 
 /* Whether the system lied to a drain, which goes by what it says: that nothing is there. */
 static bool drain_misled(const struct world *w)
 {
-    return w->drained && inject->call == INJECT_recv && inject->error == EAGAIN;
+    return w->drained && inject->plan.call == INJECT_recv && inject->plan.error == EAGAIN;
 }
 
 /* ---- the ledger --------------------------------------------------------------------------- */

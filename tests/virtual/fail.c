@@ -3,38 +3,33 @@
  * fail.c -- a row of the conformance suite again and again, with one thing failing each time: the
  * first allocation, the second ..., the first call of each kind, once and from then on.
  *
- * VIGIL_FAIL_STEP=1 asks for all of them, 16 for every 16th: those with the number of 16 that
- * VIGIL_FAIL_OFFSET says.  VIGIL_FAIL_ONLY='recv:ECONNRESET:once:3' does one.  What the row itself
- * expects is of no interest then; row.c and observe.c say what is wrong.
+ * VIGIL_FAIL_STEP=1 asks for all of them; fault/walk.h says what else there is.  What the row
+ * itself expects is of no interest then; row.c and observe.c say what is wrong.
  */
-#include <signal.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "fault/walk.h"
 #include "virtual/world.h"
 
+enum { WAITS_MORE = 1000, MALLOC_KEEPS = 32 << 20 };
+
+/* Members of the host table that a world does not count among its calls. */
 enum {
-    ERRORS_MAX = 3,
-    PLAN_TEXT_MAX = 80,
-    FAILURES_MAX = 10,
-    DENSE_MAX = 24,
-    SPREAD = 12,
-    WAITS_MORE = 5000,
-    LONG_MS = 20, /* of CPU time */
-    DENSE_LONG = 4,
-    SPREAD_LONG = 2,
-    LEFT = 77, /* how a child ends whose row left in its midst: what it kept is not for the next */
+    FAIL_CLOSE = VIGIL_SIM_CALL_COUNT,
+    FAIL_READABLE,
+    FAIL_REOPEN,
+    FAIL_IDENTITY,
+    FAIL_MODE,
+    FAIL_SIGNAL,
+    FAIL_COUNT
 };
 
 /* What each call may fail with. */
-static const struct {
-    const char *name;
-    int errors[ERRORS_MAX];
-} kinds[VIGIL_SIM_CALL_COUNT] = {
+static const struct plan_kind kinds[FAIL_COUNT] = {
     [VIGIL_SIM_CALL_SOCKET] = { "socket", { VIGIL_EMFILE, VIGIL_ENOBUFS } },
     [VIGIL_SIM_CALL_BIND] = { "bind", { VIGIL_EADDRINUSE } },
     [VIGIL_SIM_CALL_LISTEN] = { "listen", { VIGIL_EADDRINUSE } },
@@ -55,279 +50,182 @@ static const struct {
     [VIGIL_SIM_CALL_SET] = { "set", { VIGIL_ENOMEM } },
     [VIGIL_SIM_CALL_WAIT] = { "wait", { VIGIL_ENOMEM } },
     [VIGIL_SIM_CALL_SUBMIT] = { "submit", { VIGIL_EFULL, VIGIL_ENOMEM } },
+    [FAIL_CLOSE] = { "close", { VIGIL_ESYS } },
+    [FAIL_READABLE] = { "readable", { VIGIL_ENOMEM } },
+    [FAIL_REOPEN] = { "reopen", { VIGIL_EMFILE, VIGIL_ENOTSUP } },
+    [FAIL_IDENTITY] = { "path_identity", { VIGIL_EACCES } },
+    [FAIL_MODE] = { "path_mode", { VIGIL_EACCES } },
+    [FAIL_SIGNAL] = { "signal_add", { VIGIL_ENOMEM } },
 };
-
-struct plan {
-    bool on;
-    unsigned call, error, ever, nth;
-};
-
-/* What the children that run injections share with their parent. */
-static struct shared {
-    struct plan plan;
-    unsigned runs, fired, left, lost, failures;
-    uint64_t made[VIGIL_SIM_CALL_COUNT]; /* calls of a run untouched */
-    bool takes_long;
-    bool over;
-} * shared;
-
-static struct {
-    bool asked;
-    unsigned step, offset;
-    const char *only;
-} choice;
-
-static unsigned number_of(const char *name, unsigned otherwise)
-{
-    const char *text = getenv(name);
-    return text != NULL && text[0] != '\0' ? (unsigned)strtoul(text, NULL, 10) : otherwise;
-}
-
-static void choose(void)
-{
-    choice.only = getenv("VIGIL_FAIL_ONLY");
-    choice.step = number_of("VIGIL_FAIL_STEP", 0);
-    choice.asked = choice.only != NULL || choice.step > 0;
-    choice.step = choice.step > 0 ? choice.step : 1;
-    choice.offset = number_of("VIGIL_FAIL_OFFSET", 0) % choice.step;
-}
-
-/* ---- plans ---- */
 
 static const char *error_name(int status)
 {
     return status == VIGIL__EAGAIN ? "EAGAIN" : vigil_err_name(status) + strlen("VIGIL_");
 }
 
-static int status_of(const struct plan *plan)
+/* Not what says "not now", nor newcomers that abort without anybody having come, nor a connection
+ * that is made and has no peer. */
+static bool may_stay(unsigned call, int status)
 {
-    return kinds[plan->call].errors[plan->error];
+    bool aborts = call == VIGIL_SIM_CALL_ACCEPT && status == VIGIL_ECONNRESET;
+    bool peerless = call == VIGIL_SIM_CALL_ADDRESS && status == VIGIL_ENOTCONN;
+    return status != VIGIL__EAGAIN && status != VIGIL_EFULL && !aborts && !peerless;
 }
 
-static void plan_format(const struct plan *plan, char text[PLAN_TEXT_MAX])
+static const struct plan_kinds all = { kinds, FAIL_COUNT, error_name, may_stay };
+
+static struct walk *walk; /* NULL: rows run once */
+
+/* ---- what a world does not count ---- */
+
+static unsigned made[FAIL_COUNT]; /* in this run */
+static vigil_host sound;          /* the table without failures */
+
+static bool fails(unsigned call)
 {
-    snprintf(text, PLAN_TEXT_MAX, "%s:%s:%s:%u", kinds[plan->call].name,
-             error_name(status_of(plan)), plan->ever != 0 ? "ever" : "once", plan->nth);
+    const struct plan *plan = &walk->plan;
+    unsigned nth = ++made[call];
+    return plan->on && plan->call == call && (plan->ever ? nth >= plan->nth : nth == plan->nth);
 }
 
-static bool plan_next(struct plan *plan, bool there);
-
-/* False: `text` is no plan. */
-static bool plan_parse(struct plan *out, const char *text)
+/* The descriptor is gone whatever close(2) answers. */
+static int fail_close(void *self, vigil_fd fd)
 {
-    const char *colon = strrchr(text, ':');
-    struct plan plan = { .on = true, .nth = 1 };
-    if (colon == NULL)
-        return false;
-    do {
-        char kind[PLAN_TEXT_MAX];
-        plan_format(&plan, kind);
-        if (strncmp(kind, text, (size_t)(colon - text) + 1) == 0) {
-            plan.nth = (unsigned)strtoul(colon + 1, NULL, 10);
-            *out = plan;
-            return plan.nth > 0;
-        }
-    } while (plan_next(&plan, false));
-    return false;
+    int answer = sound.close(self, fd);
+    return fails(FAIL_CLOSE) ? walk->plan.error : answer;
 }
 
-/* The next one of its kind, error and mode while `there`; behind the last, the first of the next.
- * False: there is none. */
-static bool plan_next(struct plan *plan, bool there)
+static bool fail_readable(void *self, vigil_fd fd)
 {
-    if (there) {
-        plan->nth++;
-        return true;
-    }
-    plan->nth = 1;
-    if (++plan->ever < 2)
-        return true;
-    plan->ever = 0;
-    if (++plan->error < ERRORS_MAX && status_of(plan) != 0)
-        return true;
-    plan->error = 0;
-    return ++plan->call < VIGIL_SIM_CALL_COUNT;
+    return !fails(FAIL_READABLE) && sound.readable(self, fd);
 }
 
-static unsigned hash_of(const char *title, const char *plan)
+static int fail_reopen(void *self, vigil_fd fd)
 {
-    uint32_t hash = 2166136261u; /* FNV-1a, 32 bits */
-    const char *texts[] = { title, plan };
-    for (size_t i = 0; i < VIGIL_COUNT(texts); i++)
-        for (const char *at = texts[i]; *at != '\0'; at++)
-            hash = (hash ^ (uint8_t)*at) * 16777619u;
-    return hash >> 8;
+    return fails(FAIL_REOPEN) ? walk->plan.error : sound.reopen(self, fd);
 }
 
-/* ---- runs ---- */
-
-void fail_prepare(void)
+static int fail_identity(void *self, const char *path, uint64_t identity[2])
 {
-    if (shared == NULL || !shared->plan.on)
-        return;
-    const struct plan *plan = &shared->plan;
-    if (plan->call != VIGIL_SIM_CALL_WAIT) /* a row that waits for what cannot come any more ends */
-        vigil_sim_fail_call(world.sim, world.table, VIGIL_SIM_CALL_WAIT,
-                            WAITS_MORE + 4 * shared->made[VIGIL_SIM_CALL_WAIT], VIGIL_ENOMEM, true);
-    world.resets_fail = plan->call == VIGIL_SIM_CALL_OPTION;
-    vigil_sim_fail_call(world.sim, world.table, (vigil_sim_call)plan->call, plan->nth,
-                        status_of(plan), plan->ever != 0);
+    return fails(FAIL_IDENTITY) ? walk->plan.error : sound.path_identity(self, path, identity);
+}
+
+static int fail_mode(void *self, const char *path, unsigned mode)
+{
+    return fails(FAIL_MODE) ? walk->plan.error : sound.path_mode(self, path, mode);
+}
+
+static int fail_signal(void *self, int signo, struct vigil__signal_sink *sink)
+{
+    return fails(FAIL_SIGNAL) ? walk->plan.error : sound.signal_add(self, signo, sink);
+}
+
+static void stand_between(vigil_host *table)
+{
+    memset(made, 0, sizeof(made));
+    sound = *table;
+    table->close = fail_close;
+    table->readable = fail_readable;
+    table->reopen = fail_reopen;
+    table->path_identity = fail_identity;
+    table->path_mode = fail_mode;
+    table->signal_add = fail_signal;
+}
+
+/* ---- the world of a run ---- */
+
+bool virtual_is_repeated(void)
+{
+    return walk != NULL;
 }
 
 bool fail_now(void)
 {
-    return shared != NULL && shared->plan.on;
+    return walk != NULL && walk->plan.on;
+}
+
+void fail_prepare(void)
+{
+    if (walk == NULL)
+        return;
+    stand_between(&world.host->table);
+    const struct plan *plan = &walk->plan;
+    if (!plan->on)
+        return;
+    if (plan->call != VIGIL_SIM_CALL_WAIT) /* a row that waits for what cannot come any more ends */
+        vigil_sim_fail_call(world.sim, world.table, VIGIL_SIM_CALL_WAIT,
+                            WAITS_MORE + 4 * walk->made[VIGIL_SIM_CALL_WAIT], VIGIL_ENOMEM, true);
+    world.resets_fail = plan->call == VIGIL_SIM_CALL_OPTION;
+    if (plan->call < VIGIL_SIM_CALL_COUNT)
+        vigil_sim_fail_call(world.sim, world.table, (vigil_sim_call)plan->call, plan->nth,
+                            plan->error, plan->ever);
 }
 
 void fail_note(void)
 {
-    if (shared == NULL)
+    if (walk == NULL)
         return;
-    if (!shared->plan.on)
-        for (unsigned i = 0; i < VIGIL_SIM_CALL_COUNT; i++)
-            shared->made[i] = vigil_sim_calls(world.sim, world.table, (vigil_sim_call)i);
-    else
-        shared->fired += world.sim->planned_hits > 0;
-    shared->left += world.left;
-    shared->lost += world.lost;
+    for (unsigned i = 0; i < VIGIL_SIM_CALL_COUNT; i++)
+        made[i] = (unsigned)vigil_sim_calls(world.sim, world.table, (vigil_sim_call)i);
+    world.fired = walk->plan.on && made[walk->plan.call] >= walk->plan.nth;
+    if (!walk->plan.on)
+        walk_begins(walk, made);
 }
 
-static void tell(const char *program, const char *title)
+/* ---- runs ---- */
+
+struct row {
+    void (*run)(void *arg);
+    void *arg;
+};
+
+static bool run_once(struct walk *of, void *arg)
 {
-    char text[PLAN_TEXT_MAX];
-    plan_format(&shared->plan, text);
-    dprintf(world_stderr, "# VIGIL_FAIL_ONLY='%s' %s '%s'\n", text, program, title);
+    const struct row *row = arg;
+    world_stderr = of->used ? -1 : of->tell;
+    row->run(row->arg);
+    of->failures += world.failures > 0;
+    return world.fired;
 }
 
-/* One run.  True: what was to fail did. */
-static bool run_once(const char *program, const char *title, void (*row)(void *arg), void *arg)
+/* A row that leaves in its midst keeps what it had in memory and in static variables; one that
+ * leaves the library in its midst leaves that. */
+static enum walk_rest rest_of(void)
 {
-    unsigned fired = shared->fired;
-    shared->runs++;
-    row(arg);
-    if (world.failures > 0) {
-        shared->failures++;
-        tell(program, title);
-    }
-    return shared->fired > fired;
+    return world.lost ? WALK_SPENT : world.left ? WALK_USED : WALK_CLEAN;
 }
 
-/* Not what says "not now", nor newcomers that abort without anybody having come, nor a connection
- * that is made and has no peer. */
-static bool may_stay(const struct plan *plan)
+static void run_all(struct walk *of, void *row)
 {
-    int status = status_of(plan);
-    bool aborts = plan->call == VIGIL_SIM_CALL_ACCEPT && status == VIGIL_ECONNRESET;
-    bool peerless = plan->call == VIGIL_SIM_CALL_ADDRESS && status == VIGIL_ENOTCONN;
-    return status != VIGIL__EAGAIN && status != VIGIL_EFULL && !aborts && !peerless;
+    if (of->only == NULL && freopen("/dev/null", "w", stderr) == NULL)
+        _exit(1); /* what the row finds wrong is of no interest */
+    walk_all(of, run_once, rest_of, row);
 }
 
-/* Of thousands of calls that are alike the first are tried one by one, of the others some; and of a
- * row that takes long fewer. */
-static bool is_worth_it(const struct plan *plan)
+int virtual_repeat(const char *program, const char *title, void (*run)(void *arg), void *arg,
+                   const char **skip)
 {
-    uint64_t stride = shared->made[plan->call] / (shared->takes_long ? SPREAD_LONG : SPREAD) + 1;
-    return plan->nth <= (shared->takes_long ? DENSE_LONG : DENSE_MAX) || plan->nth % stride == 0;
-}
-
-/* Whether it is worth a run: until one does not come to pass, or in a sample as far as the run
- * untouched went. */
-static bool is_there(const struct plan *plan)
-{
-    if (plan->ever != 0 && !may_stay(plan))
-        return false;
-    uint64_t made = shared->made[plan->call];
-    return choice.step == 1 ? made > 0 : plan->nth <= made;
-}
-
-static bool is_chosen(const struct plan *plan, const char *title)
-{
-    char text[PLAN_TEXT_MAX];
-    plan_format(plan, text);
-    return choice.step == 1 || hash_of(title, text) % choice.step == choice.offset;
-}
-
-/* Everything from where `shared` stands on, until a row leaves; in a child. */
-static void run_all(const char *program, const char *title, void (*row)(void *arg), void *arg)
-{
-    bool more = true;
-    while (more && shared->failures < FAILURES_MAX) {
-        bool there = is_there(&shared->plan);
-        bool fired = there;
-        bool worth = is_worth_it(&shared->plan);
-        if (!worth)
-            fired = there && shared->plan.nth <= shared->made[shared->plan.call];
-        else if (there && is_chosen(&shared->plan, title)) {
-            fired = run_once(program, title, row, arg);
-            if (world.left)
-                break;
-        }
-        more = plan_next(&shared->plan, fired);
-    }
-    shared->over = !more || shared->failures >= FAILURES_MAX;
-}
-
-static void run_only(const char *program, const char *title, void (*row)(void *arg), void *arg)
-{
-    if (!plan_parse(&shared->plan, choice.only))
-        dprintf(world_stderr, "# VIGIL_FAIL_ONLY=%s is no injection\n", choice.only);
-    else if (!run_once(program, title, row, arg))
-        dprintf(world_stderr, "# %s did not come to pass\n", choice.only);
-    shared->over = true;
-}
-
-/* One child after the other, until all is done: a crash is a failure like any other. */
-static void run_in_children(const char *program, const char *title, void (*row)(void *arg),
-                            void *arg)
-{
-    while (!shared->over && shared->failures < FAILURES_MAX) {
-        fflush(stdout);
-        pid_t child = fork();
-        if (child == 0) {
-            if (choice.only == NULL && freopen("/dev/null", "w", stderr) == NULL)
-                _exit(1); /* what the row finds wrong is of no interest */
-            (choice.only != NULL ? run_only : run_all)(program, title, row, arg);
-            _exit(world.left ? LEFT : 0);
-        }
-        int state = 0;
-        if (child < 0 || waitpid(child, &state, 0) != child) {
-            shared->failures++;
-            return;
-        }
-        bool good = WIFEXITED(state) && (WEXITSTATUS(state) == 0 || WEXITSTATUS(state) == LEFT);
-        if (!good) {
-            shared->failures++;
-            dprintf(world_stderr, "# a run ended with 0x%x\n", (unsigned)state);
-            tell(program, title);
-        }
-        if (!shared->over && !plan_next(&shared->plan, true))
-            return;
-    }
-}
-
-int virtual_repeat(const char *program, const char *title, void (*row)(void *arg), void *arg)
-{
-    choose();
-    if (!choice.asked) {
-        row(arg);
+    struct row row = { run, arg };
+    if (getenv("VIGIL_FAIL_STEP") == NULL && getenv("VIGIL_FAIL_ONLY") == NULL) {
+        run(arg);
         return 0;
     }
-    if (world_stderr < 0)
-        world_stderr = dup(STDERR_FILENO);
-    shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (shared == MAP_FAILED)
+    static int tell = -1;
+    tell = tell < 0 ? dup(STDERR_FILENO) : tell;
+    walk = walk_new(&all, program, title);
+    if (walk == NULL)
         return 1;
-    clock_t began = clock();
-    row(arg);
-    shared->takes_long = (clock() - began) * 1000 / CLOCKS_PER_SEC > LONG_MS;
+    walk->tell = tell;
+    (void)mallopt(M_MMAP_THRESHOLD, MALLOC_KEEPS); /* pages are kept from one run to the next */
+    (void)mallopt(M_TRIM_THRESHOLD, MALLOC_KEEPS);
+    (void)walk_run(walk, (struct plan){ 0 }, run_once, &row);
     if (!world.left && world.failures == 0) {
-        shared->plan = (struct plan){ .on = true, .nth = 1 };
-        run_in_children(program, title, row, arg);
-        printf("# %s: %u runs, %u injections, %u left in their midst, of which %u in a callback\n",
-               title, shared->runs, shared->fired, shared->left, shared->lost);
+        walk_in_children(walk, run_all, &row);
+        walk_sum(walk);
+        *skip = walk_for_nothing(walk);
     }
-    int failures = (int)shared->failures;
-    munmap(shared, sizeof(*shared));
-    shared = NULL;
+    int failures = (int)walk->failures;
+    walk_free(walk);
+    walk = NULL;
     return failures;
 }

@@ -260,8 +260,10 @@ void *virtual_resize(void *old, size_t old_size, size_t new_size)
 
 void virtual_note_fds(unsigned char *open_fds, size_t count)
 {
-    for (size_t fd = 0; fd < count; fd++)
-        open_fds[fd] = world.host != NULL && vigil__sim_fd_file(world.host, (vigil_fd)fd) != NULL;
+    memset(open_fds, 0, count);
+    size_t room = world.host != NULL ? vigil__min(world.host->fd_room, count) : 0;
+    for (size_t fd = 0; fd < room; fd++)
+        open_fds[fd] = vigil__sim_fd_file(world.host, (vigil_fd)fd) != NULL;
 }
 
 /* ---- a row ---- */
@@ -293,7 +295,7 @@ static void print_story(void *arg, const char *text, size_t len)
 void virtual_begin(virtual_leave_fn *leave)
 {
     const vigil_sim_options options = { .story = getenv("VIGIL_STORY") ? print_story : NULL };
-    memset(&world, 0, sizeof(world));
+    memset(&world, 0, offsetof(struct world, fds)); /* the descriptors were left so */
     world.leave = leave;
     bool made = vigil_sim_open(&world.sim, &options) == 0;
     if (made) {
@@ -321,13 +323,13 @@ void virtual_begin(virtual_leave_fn *leave)
 
 static void close_own(void)
 {
-    for (int fd = 0; fd < WORLD_FDS_MAX; fd++)
+    for (int fd = 0; fd < (int)world.host->fd_room; fd++)
         if (world.fds[fd].own && vigil__sim_fd_file(world.host, fd) != NULL)
             (void)virtual_close(fd);
 }
 
 /* A row that did not close its loop, because the callback that does never came, has gone with all
- * that its callbacks use: nothing can be said.  What it did not give to the library it kept. */
+ * that its callbacks use.  What it did not give to the library it kept. */
 static void row_ended(void)
 {
     for (int i = 0; i < WORLD_LOOPS_MAX; i++)
@@ -336,13 +338,13 @@ static void row_ended(void)
         close_own();
 }
 
-/* One that leaves in a callback leaves the library in the midst of a turn: nothing can be said. */
+/* One that leaves in a callback leaves the library in the midst of a turn. */
 void virtual_leaving(bool skipped)
 {
     world.left = true;
     for (int i = 0; i < WORLD_LOOPS_MAX; i++)
         world.lost = world.lost || (world.loops[i] != NULL && !has_rig(i));
-    world.lost = world.lost || skipped || world.turning > 0 || world.leaving;
+    world.lost = world.lost || (skipped && !fail_now()) || world.turning > 0 || world.leaving;
     if (world.lost)
         return;
     world.leaving = true;
@@ -365,10 +367,14 @@ int virtual_end(void)
         vigil_sim_close_fd(world.sim, world.table, i);
     if (!world.lost)
         vigil_sim_check_balance(world.sim);
+    else if (fail_now())
+        world_failed(
+            "nothing can be said of what it left: it left in a callback, or its loop open");
     if (vigil_sim_failure(world.sim) != NULL)
         world_failed("%s", vigil_sim_failure(world.sim));
     fail_note();
     observe_nothing();
+    memset(world.fds, 0, world.host->fd_room * sizeof(world.fds[0]));
     vigil_sim *sim = world.sim;
     world.table = NULL; /* the world's memory is of the real machine */
     vigil_sim_close(sim);

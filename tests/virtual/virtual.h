@@ -28,8 +28,12 @@ void virtual_leaving(bool skipped);
 /* Ends the world, and answers how much was wrong with it, each told on stderr. */
 int virtual_end(void);
 /* Runs a row, once; or, when VIGIL_FAIL_STEP or VIGIL_FAIL_ONLY asks for it, again and again with
- * something failing each time.  Answers how many of these failed. */
-int virtual_repeat(const char *program, const char *title, void (*row)(void *arg), void *arg);
+ * something failing each time.  Answers how many of these failed; where nothing could be made to
+ * fail, `*skip` says why. */
+int virtual_repeat(const char *program, const char *title, void (*run)(void *arg), void *arg,
+                   const char **skip);
+/* Whether it runs again and again. */
+bool virtual_is_repeated(void);
 /* Ends the row as skipped. */
 _Noreturn void virtual_skip(const char *reason);
 /* Memory as the library's allocators have it, from the world. */

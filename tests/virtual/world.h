@@ -31,11 +31,11 @@ struct world {
     struct sim_host *host;
     virtual_leave_fn *leave;
     int failures;
-    struct world_fd fds[WORLD_FDS_MAX];
     vigil_loop *loops[WORLD_LOOPS_MAX];
     const vigil_allocator *allocators[WORLD_LOOPS_MAX]; /* of these, in the rigs */
     vigil_poller *pollers[WORLD_LOOPS_MAX];
     vigil_remote *remotes[WORLD_LOOPS_MAX]; /* a place for each of the row's references */
+    bool fired;                             /* what was to fail did */
     bool left;                              /* in its midst */
     bool leaving;                           /* the row is being left: what it has open is closed */
     bool lost;                              /* nothing can be said of what it left open */
@@ -50,6 +50,7 @@ struct world {
         FILE *file;
         vigil_fd fd;
     } files[8];
+    struct world_fd fds[WORLD_FDS_MAX]; /* last: most of it is never touched */
 };
 
 extern struct world world;
@@ -59,7 +60,7 @@ void observe_world(void);
 void observe_nothing(void);
 void observe_loop_closed(vigil_loop *loop);
 
-/* fail.c: what is to fail in the world that begins; and what became of it. */
+/* fail.c: what is to fail in the world that begins; and what the world that ends was asked for. */
 void fail_prepare(void);
 void fail_note(void);
 bool fail_now(void);     /* something is made to fail */
