@@ -484,8 +484,9 @@ static void marks(const char *backend, size_t limit, int holders, size_t first)
 
 CONFORM(above_half_of_the_memory_the_mark_is_each_holder_s_share)
 {
-    marks(backend, 16 << 20, 9, 9 << 20);
-    marks(backend, 256 << 10, 70, 140 << 10);
+    size_t part = (size_t)test_many(1 << 20, 1 << 16);
+    marks(backend, 16 * part, 9, 9 * part);
+    marks(backend, 256 << 10, test_many(70, 36), 140 << 10);
 }
 
 /* ---- 11: errors of accept ---- */

@@ -52,25 +52,25 @@ static void two_close(struct rig *rig, struct two *two)
 
 CONFORM(an_echo_by_coupling_brings_everything_back)
 {
-    enum { TOTAL = 8 << 20 };
+    const size_t total = (size_t)test_many(8 << 20, 512 << 10);
     struct rig rig;
     rig_open(&rig, backend, NULL);
     rig.on_open = couple_self;
     int fd = rig_client_opened(&rig);
-    char *sent = malloc(TOTAL), *got = malloc(TOTAL);
-    fill(sent, TOTAL);
+    char *sent = malloc(total), *got = malloc(total);
+    fill(sent, total);
     size_t out = 0, in = 0;
-    for (int turns = 0; in < TOTAL && turns < 50000; turns++) {
-        ssize_t n = out < TOTAL ? send(fd, sent + out, TOTAL - out, MSG_DONTWAIT) : 0;
+    for (int turns = 0; in < total && turns < 50000; turns++) {
+        ssize_t n = out < total ? send(fd, sent + out, total - out, MSG_DONTWAIT) : 0;
         out += n > 0 ? (size_t)n : 0;
-        if (n > 0 && out == TOTAL)
+        if (n > 0 && out == total)
             shutdown(fd, SHUT_WR);
         if (turns % 3 == 0) /* slower than it sends */
-            in += take_some(fd, got + in, TOTAL - in);
+            in += take_some(fd, got + in, total - in);
         REQUIRE(vigil_loop_turn(rig.loop, VIGIL_MS(1)) >= 0);
     }
-    EQ_INT(TOTAL, in);
-    OK(memcmp(sent, got, TOTAL) == 0, "the bytes came back changed");
+    EQ_INT(total, in);
+    OK(memcmp(sent, got, total) == 0, "the bytes came back changed");
     EQ_INT(0, rig_client_end(&rig, fd));
     RIG_UNTIL(&rig, rig.closed == 1);
     EQ_STR("close(VIGIL_OK)", rig_take_log(&rig)); /* no data, no eof */
@@ -86,28 +86,28 @@ CONFORM(an_echo_by_coupling_brings_everything_back)
 /* Both ways at once, each reader slower than its writer; then the ends pass on one by one. */
 CONFORM(a_proxy_passes_both_ways_and_each_end_in_bounded_memory)
 {
-    enum { TOTAL = 6 << 20 };
+    const size_t total = (size_t)test_many(6 << 20, 512 << 10);
     struct rig rig;
     struct two two;
     two_open(&rig, backend, &two);
     EQ_INT(0, vigil_couple(rig.loop, two.a, two.b));
     EQ_INT(0, vigil_couple(rig.loop, two.b, two.a));
-    char *sent = malloc(TOTAL), *got[2] = { malloc(TOTAL), malloc(TOTAL) };
-    fill(sent, TOTAL);
+    char *sent = malloc(total), *got[2] = { malloc(total), malloc(total) };
+    fill(sent, total);
     size_t out[2] = { 0, 0 }, in[2] = { 0, 0 };
-    for (int turns = 0; in[0] + in[1] < 2 * TOTAL && turns < 50000; turns++) {
+    for (int turns = 0; in[0] + in[1] < 2 * total && turns < 50000; turns++) {
         for (int i = 0; i < 2; i++) {
-            size_t want = TOTAL - out[i];
+            size_t want = total - out[i];
             ssize_t n = want > 0 ? send(two.fds[i], sent + out[i], want, MSG_DONTWAIT) : 0;
             out[i] += n > 0 ? (size_t)n : 0;
             if (turns % (3 + 2 * i) == 0)
-                in[i] += take_some(two.fds[i], got[i] + in[i], TOTAL - in[i]);
+                in[i] += take_some(two.fds[i], got[i] + in[i], total - in[i]);
         }
         REQUIRE(vigil_loop_turn(rig.loop, VIGIL_MS(1)) >= 0);
     }
     for (int i = 0; i < 2; i++) {
-        EQ_INT(TOTAL, in[i]);
-        OK(memcmp(sent, got[i], TOTAL) == 0, "direction %d", i);
+        EQ_INT(total, in[i]);
+        OK(memcmp(sent, got[i], total) == 0, "direction %d", i);
         free(got[i]);
     }
     free(sent);

@@ -67,7 +67,7 @@ CONFORM(resets_while_a_queue_drains_behind_fin)
     rig_open(&rig, backend, NULL);
     rig.on_data = rig_echo;
     rig.ops.eof = NULL;
-    for (int i = 0; i < MANY; i++) {
+    for (int i = 0; i < test_many(MANY, 4); i++) {
         static const char block[1 << 20];
         int fd = rig_client_opened(&rig);
         EQ_INT(0, vigil_conn_option(rig.loop, rig.conn, VIGIL_SNDBUF, 4096));

@@ -211,23 +211,23 @@ CONFORM(resume_brings_a_call_though_nothing_new_came)
 CONFORM(blocked_reads_nothing_more_and_goes_on_at_out_low)
 {
     struct rig rig;
-    enum { TOTAL = 24 << 20 };
+    const size_t total = (size_t)test_many(24 << 20, 1200 << 10);
     rig_open(&rig, backend, NULL);
     rig.on_data = echo;
     int fd = rig_client_opened(&rig);
     fcntl(fd, F_SETFL, O_NONBLOCK);
-    char *block = malloc(TOTAL);
-    for (size_t i = 0; i < TOTAL; i++)
+    char *block = malloc(total);
+    for (size_t i = 0; i < total; i++)
         block[i] = (char)(i * 7 + i / 251);
     size_t sent = 0;
     int idle = 0;
-    while (sent < TOTAL && idle < 20) { /* until the server takes no more */
-        ssize_t n = send(fd, block + sent, TOTAL - sent, MSG_NOSIGNAL);
+    while (sent < total && idle < 20) { /* until the server takes no more */
+        ssize_t n = send(fd, block + sent, total - sent, MSG_NOSIGNAL);
         idle = n > 0 ? 0 : idle + 1;
         sent += n > 0 ? (size_t)n : 0;
         REQUIRE(vigil_loop_turn(rig.loop, VIGIL_MS(2)) >= 0);
     }
-    OK(sent < TOTAL, "the server took all %d bytes from a client that does not read", TOTAL);
+    OK(sent < total, "the server took all %zu bytes from a client that does not read", total);
     vigil_conn_info info = { 0 };
     EQ_INT(0, vigil_conn_info_get(rig.loop, rig.conn, &info));
     OK(info.queued <= 256 << 10, "queued %zu", info.queued);
@@ -237,7 +237,7 @@ CONFORM(blocked_reads_nothing_more_and_goes_on_at_out_low)
     shutdown(fd, SHUT_WR);
     rig_settle(&rig);
     OK(strstr(rig.log, "eof") == NULL, "eof while blocked");
-    char *back = malloc(TOTAL);
+    char *back = malloc(total);
     rig_client_gets(&rig, fd, back, sent);
     OK(memcmp(block, back, sent) == 0, "the bytes came back changed");
     RIG_UNTIL(&rig, strstr(rig.log, "eof") != NULL);

@@ -198,26 +198,27 @@ CONFORM(a_callback_that_took_long_sheds_nobody_whose_bytes_came_meanwhile)
 /* More than one wait reports: those of the second and third batch are no less alive. */
 CONFORM(a_process_that_was_stopped_sheds_nobody_of_a_crowd)
 {
-    enum { CROWD = 600 };
-    static int fds[CROWD];
+    enum { CROWD_MAX = 600 };
+    static int fds[CROWD_MAX];
+    int crowd = test_many(CROWD_MAX, 70);
     struct rig rig;
     test_needs_large_sets(backend);
     rig_on_clock(&rig, backend, (vigil_limits){ .idle_ns = limit_ns });
-    for (int i = 0; i < CROWD; i++) {
+    for (int i = 0; i < crowd; i++) {
         fds[i] = rig_client(&rig);
         if (i % 64 == 63)
             RIG_UNTIL(&rig, rig.opened > i - 32);
     }
-    RIG_UNTIL(&rig, rig.opened == CROWD);
-    for (int i = 0; i < CROWD; i++)
+    RIG_UNTIL(&rig, rig.opened == crowd);
+    for (int i = 0; i < crowd; i++)
         client_send(fds[i], "x");
     moved_clock += 3 * limit_ns;
-    RIG_UNTIL(&rig, rig.used_total == CROWD || rig.closed > 0);
+    RIG_UNTIL(&rig, rig.used_total == (size_t)crowd || rig.closed > 0);
     EQ_INT(0, rig.closed);
-    EQ_INT(CROWD, rig.used_total);
+    EQ_INT(crowd, rig.used_total);
     moved_clock += limit_ns;
-    RIG_UNTIL(&rig, rig.closed == CROWD);
-    for (int i = 0; i < CROWD; i++)
+    RIG_UNTIL(&rig, rig.closed == crowd);
+    for (int i = 0; i < crowd; i++)
         close(fds[i]);
     rig_close(&rig);
 }
@@ -261,14 +262,14 @@ CONFORM(what_is_read_behind_a_slow_callback_was_read_now)
     rig_close(&rig);
 }
 
-enum { CROWD_ANSWERED = 200 };
+enum { CROWD_ANSWERED_MAX = 200 };
 
-static vigil_ns answered_at[CROWD_ANSWERED];
+static vigil_ns answered_at[CROWD_ANSWERED_MAX];
 
 static size_t jump_and_note_and_answer(struct rig *rig, vigil_conn conn, const void *p, size_t n)
 {
     moved_clock += VIGIL_MS(1);
-    REQUIRE((uint32_t)conn.v < CROWD_ANSWERED); /* the slot */
+    REQUIRE((uint32_t)conn.v < CROWD_ANSWERED_MAX); /* the slot */
     answered_at[(uint32_t)conn.v] = moved_clock;
     return vigil_send(rig->loop, conn, p, n);
 }
@@ -276,15 +277,16 @@ static size_t jump_and_note_and_answer(struct rig *rig, vigil_conn conn, const v
 /* More than are noted between two looks at the clock: none counts from before its answer. */
 CONFORM(a_crowd_that_is_answered_late_has_its_whole_time)
 {
-    static int fds[CROWD_ANSWERED];
+    static int fds[CROWD_ANSWERED_MAX];
+    int crowd = test_many(CROWD_ANSWERED_MAX, 50);
     struct rig rig;
     rig_on_clock(&rig, backend, (vigil_limits){ .idle_ns = VIGIL_S(10) });
     rig.on_data = jump_and_note_and_answer;
-    for (int i = 0; i < CROWD_ANSWERED; i++)
+    for (int i = 0; i < crowd; i++)
         fds[i] = rig_client_opened(&rig);
-    for (int i = 0; i < CROWD_ANSWERED; i++)
+    for (int i = 0; i < crowd; i++)
         client_send(fds[i], "x");
-    RIG_UNTIL(&rig, rig_stats(&rig).bytes_out == CROWD_ANSWERED);
+    RIG_UNTIL(&rig, rig_stats(&rig).bytes_out == (uint64_t)crowd);
     REQUIRE(vigil_loop_turn(rig.loop, VIGIL_NOWAIT) >= 0);
     for (vigil_conn at = vigil_conn_next(rig.loop, (vigil_conn){ 0 }); at.v != 0;
          at = vigil_conn_next(rig.loop, at)) {
@@ -293,7 +295,7 @@ CONFORM(a_crowd_that_is_answered_late_has_its_whole_time)
         if (!test_kernel_performs(backend)) /* which tells of a send in the next turn */
             OK(progress <= answered_at[(uint32_t)at.v] + VIGIL_MS(64), "late");
     }
-    for (int i = 0; i < CROWD_ANSWERED; i++)
+    for (int i = 0; i < crowd; i++)
         close(fds[i]);
     rig_close(&rig);
 }
@@ -426,7 +428,7 @@ CONFORM(stall_does_not_count_the_time_of_connecting)
     EQ_INT(0, vigil_listener_pause(rig.loop, rig.listener)); /* the backlog takes, nobody reads */
     EQ_INT(0, rig_connect(&rig, rig.where,
                           &(vigil_limits){ .stall_ns = limit_ns, .out_high = 16 << 20 }, &conn));
-    for (int i = 0; i < 16; i++)
+    for (int i = 0; i < test_many(16, 2); i++)
         EQ_INT(0, vigil_send_all(rig.loop, conn, block, sizeof(block)));
     moved_clock += 3 * limit_ns;
     RIG_UNTIL(&rig, rig.opened == 1 || rig.closed == 1);

@@ -111,12 +111,15 @@ static void crowd(const char *backend, int count, size_t limit, size_t each, vig
 CONFORM(two_thousand_never_readers_and_one_good_client)
 {
     test_needs_large_sets(backend);
-    crowd(backend, 2000, (size_t)64 << 20, 256 << 10, VIGIL_S(1));
+    int count = test_many(2000, 12);
+    crowd(backend, count, (size_t)count << 15, 256 << 10, VIGIL_S(1));
 }
 
 CONFORM(a_crowd_at_the_smallest_limit)
 {
-    crowd(backend, 100, (size_t)256 << 10, 1 << 20, VIGIL_S(30)); /* one by one, as they are shed */
+    int count = test_many(100, 40);
+    crowd(backend, count, (size_t)256 << 10, 1 << 20,
+          VIGIL_S(30)); /* one by one, as they are shed */
 }
 
 CONFORM(a_limit_too_small_to_work_with_is_refused)

@@ -91,16 +91,16 @@ CONFORM(full_at_65536)
     struct rig rig;
     vigil_loop *loop = rig_open(&rig, backend);
     vigil_remote *remote = open_remote(loop);
-    int count = 0;
+    int count = 0, full = test_many(WAITING_MAX, 50);
     for (int round = 1; round <= 2; round++) {
         int taken = 0;
-        while (taken < WAITING_MAX && vigil_post(remote, count_post, &count) == 0)
+        while (taken < full && vigil_post(remote, count_post, &count) == 0)
             taken++;
-        EQ_INT(WAITING_MAX, taken);
-        EQ_INT(VIGIL_EFULL, vigil_post(remote, count_post, &count));
-        EQ_INT(VIGIL_EFULL, vigil_post(remote, count_post, &count));
+        EQ_INT(full, taken);
+        for (int i = 0; i < 2 && full == WAITING_MAX; i++)
+            EQ_INT(VIGIL_EFULL, vigil_post(remote, count_post, &count));
         turns_now(loop, 1);
-        EQ_INT(round * WAITING_MAX, count, "the refused ones never run");
+        EQ_INT(round * full, count, "the refused ones never run");
     }
     EQ_INT(VIGIL_EINVAL, vigil_post(remote, NULL, &count));
     vigil_remote_drop(remote);

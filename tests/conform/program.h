@@ -655,7 +655,8 @@ static void program_make(struct program *program, uint32_t seed)
     for (int i = 0; i < CONNS_MAX; i++)
         if (program->expected[i].out == NULL)
             program->expected[i].out = malloc(OUT_MAX);
-    while (program->count < (program->tight ? TIGHT_CONNS : CONNS_MAX) - 2) {
+    int most = program->tight ? TIGHT_CONNS : test_many(CONNS_MAX, 7);
+    while (program->count < most - 2) {
         enum style style = program->tight ? BULK : pick_style(program);
         switch (pick(program, 8)) {
         case 0:
