@@ -15,6 +15,13 @@ struct opened {
     void *self;
 };
 
+static void close_backend(void *arg)
+{
+    struct opened *opened = arg;
+    test_on_leave(NULL, NULL);
+    opened->backend->close(opened->self);
+}
+
 static int open_backend(struct opened *opened, const char *name, size_t fail_after)
 {
     const vigil_allocator *allocator = test_counting_allocator(&opened->counting);
@@ -23,6 +30,8 @@ static int open_backend(struct opened *opened, const char *name, size_t fail_aft
     int err = vigil__backend_open(name, &config, &opened->backend, &opened->self, &opened->caps);
     if (err == VIGIL_ENOTSUP)
         SKIP("not to be had here");
+    if (err == 0)
+        test_on_leave(close_backend, opened);
     return err;
 }
 
@@ -65,7 +74,7 @@ static void run_out_of_memory(const char *backend, const int order[3])
         }
         if (err == 0) {
             EQ_INT(3, wait_records(&opened, records, 8, VIGIL_NOWAIT), "after %zu", fail_after);
-            opened.backend->close(opened.self);
+            close_backend(&opened);
         }
         OK_ALLOCATOR_EMPTY(&opened.counting);
     }
@@ -117,7 +126,7 @@ CONFORM(keys_come_back_whole)
     REQUIRE(wait_records(&opened, &record, 1, VIGIL_FOREVER) == 1);
     EQ_INT(VIGIL__KEY_WAKE, vigil__key_class(record.key));
     EQ_INT(0, wait_records(&opened, &record, 1, VIGIL_MS(5)), "drained");
-    opened.backend->close(opened.self);
+    close_backend(&opened);
     OK_ALLOCATOR_EMPTY(&opened.counting);
     close_pair(fds);
 }
@@ -144,7 +153,7 @@ CONFORM(set_answers_what_it_says)
     EQ_INT(0, set(&opened, -1, VIGIL_IN, 0, 1));
     struct vigil__record record;
     EQ_INT(0, wait_records(&opened, &record, 1, VIGIL_MS(5)), "nothing is left");
-    opened.backend->close(opened.self);
+    close_backend(&opened);
     OK_ALLOCATOR_EMPTY(&opened.counting);
     close_pair(fds);
     close(file);
@@ -169,7 +178,7 @@ CONFORM(the_descriptor_is_readable_when_a_wait_would_answer)
     struct opened opened;
     REQUIRE(open_backend(&opened, backend, SIZE_MAX) == 0);
     if (opened.backend->fd == NULL) {
-        opened.backend->close(opened.self);
+        close_backend(&opened);
         SKIP("this backend has none");
     }
     int fds[2], file = empty_file();
@@ -197,7 +206,7 @@ CONFORM(the_descriptor_is_readable_when_a_wait_would_answer)
     OK(would_answer(&opened), "a file, again");
     EQ_INT(0, set(&opened, file, VIGIL_OUT, 0, 1));
     OK(!would_answer(&opened), "removed");
-    opened.backend->close(opened.self);
+    close_backend(&opened);
     close_pair(fds);
     close(file);
 }
@@ -217,7 +226,7 @@ CONFORM(the_descriptor_stays_the_same_when_a_foreign_close_is_healed)
     struct opened opened;
     REQUIRE(open_backend(&opened, backend, SIZE_MAX) == 0);
     if (opened.backend->fd == NULL) {
-        opened.backend->close(opened.self);
+        close_backend(&opened);
         SKIP("this backend has none");
     }
     int fd = opened.backend->fd(opened.self), file = empty_file(), other[2];
@@ -262,7 +271,7 @@ CONFORM(the_descriptor_stays_the_same_when_a_foreign_close_is_healed)
         REQUIRE(wait_records(&opened, &record, 1, VIGIL_NOWAIT) == 1);
         EQ_INT(VIGIL__KEY_WAKE, vigil__key_class(record.key));
     }
-    opened.backend->close(opened.self);
+    close_backend(&opened);
     OK_ALLOCATOR_EMPTY(&opened.counting);
     close_pair(other);
     close(file);
@@ -286,7 +295,7 @@ CONFORM(forget_frees_everything_and_changes_no_set)
     EQ_INT(0, status);
     struct vigil__record records[4];
     EQ_INT(2, wait_records(&opened, records, 4, VIGIL_FOREVER));
-    opened.backend->close(opened.self);
+    close_backend(&opened);
     close_pair(fds);
     close(file);
 }
@@ -297,7 +306,7 @@ TEST(the_first_backend_that_works_is_taken)
     REQUIRE(open_backend(&opened, NULL, SIZE_MAX) == 0);
     bool first_performs = strcmp(vigil_backend_name(0), "io_uring") == 0; /* of no use here */
     EQ_STR(vigil_backend_name(first_performs ? 1 : 0), opened.backend->name);
-    opened.backend->close(opened.self);
+    close_backend(&opened);
     EQ_INT(VIGIL_EINVAL, open_backend(&opened, "nonsense", SIZE_MAX));
     EQ_INT(VIGIL_ENOMEM, open_backend(&opened, NULL, 0), "not a reason to take a lesser one");
 }
