@@ -11,6 +11,7 @@
 #include "order.h"
 #include "program.h"
 #include "seeds.h"
+#include "virtual/observe.h"
 
 enum { LENT_MAX = 65536, NAP_STEPS = 30, QUIET_STEPS = 20 };
 
@@ -302,6 +303,7 @@ static void left(struct side *side)
 static void on_open(vigil_loop *loop, vigil_conn conn, void *ctx, unsigned number)
 {
     struct side *side = called(conn, ctx, number);
+    observe_open(loop, conn);
     order_note(&side->order, ORDER_OPEN, 0);
     side->opened = true;
     if (side->listener.v != 0)
@@ -357,8 +359,8 @@ static void on_writable(vigil_loop *loop, vigil_conn conn, void *ctx, unsigned n
 
 static void on_close(vigil_loop *loop, vigil_conn conn, void *ctx, int why, unsigned number)
 {
-    (void)loop;
     struct side *side = called(conn, ctx, number);
+    observe_close(loop, conn, why);
     order_note(&side->order, ORDER_CLOSE, why);
     OK(!side->closed, "close twice");
     side->closed = true;
@@ -772,6 +774,14 @@ static vigil_addr side_listen(struct side *side, bool tcp)
     return addr;
 }
 
+static void side_give(struct side *side, int in, int out, const vigil_conn_options *options)
+{
+    int status = vigil_adopt(side->world->loop, in, out, options, &side->conn);
+    EQ_INT(0, status);
+    if (status == 0)
+        observe_made(side->world->loop, side->conn, out);
+}
+
 static void side_adopt(struct side *side, bool pipes, const vigil_conn_options *options)
 {
     struct peer *peer = &side->world->peers[index_of(side)];
@@ -783,12 +793,12 @@ static void side_adopt(struct side *side, bool pipes, const vigil_conn_options *
         peer->talks = true;
         REQUIRE(fcntl(peer->out, F_SETFL, O_NONBLOCK) == 0);
         REQUIRE(fcntl(peer->in, F_SETFL, O_NONBLOCK) == 0);
-        EQ_INT(0, vigil_adopt(side->world->loop, there[0], back[1], options, &side->conn));
+        side_give(side, there[0], back[1], options);
         return;
     }
     REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, there) == 0);
     peer_socket(peer, there[1]);
-    EQ_INT(0, vigil_adopt(side->world->loop, there[0], there[0], options, &side->conn));
+    side_give(side, there[0], there[0], options);
 }
 
 /* Makes a connection and its peer, as far as they can be made now. */
@@ -1080,7 +1090,7 @@ static void run_seed(const char *backend, uint32_t seed)
 CONFORM(the_same_bytes_then_eof_then_why)
 {
     skip_unless_here(backend);
-    struct seeds seeds = seeds_asked(test_time_scale() > 1 ? 3 : 10);
+    struct seeds seeds = seeds_asked(test_time_scale() > 1 ? 3 : (uint32_t)test_many(10, 1));
     for (uint32_t seed; seeds_next(&seeds, &seed);)
         run_seed(backend, seed);
     seeds_replay(&seeds, "the_same_bytes_then_eof_then_why", backend);

@@ -7,6 +7,7 @@
  */
 #include "order.h"
 #include "seeds.h"
+#include "virtual/observe.h"
 
 /* ---- the state machine can fail ---- */
 
@@ -80,7 +81,7 @@ TEST(each_wrong_order_is_found)
 
 /* ---- a random program ---- */
 
-enum { ACTORS = 8, STEPS = 4000 };
+enum { ACTORS = 8, STEPS = 4000, STEPS_FEW = 300 };
 
 struct actor {
     struct play *play;
@@ -210,6 +211,7 @@ static void actor_left(struct actor *actor)
 static void actor_open(vigil_loop *loop, vigil_conn conn, void *ctx)
 {
     struct actor *actor = ctx;
+    observe_open(loop, conn);
     EQ_PTR(actor->play->loop, loop);
     actor_called(actor, conn, ORDER_OPEN, 0);
     actor->open = true;
@@ -258,9 +260,9 @@ static void actor_writable(vigil_loop *loop, vigil_conn conn, void *ctx)
 
 static void actor_close(vigil_loop *loop, vigil_conn conn, void *ctx, int why)
 {
-    (void)loop;
     struct actor *actor = ctx;
     struct play *play = actor->play;
+    observe_close(loop, conn, why);
     OK(actor->live, "close twice");
     actor_called(actor, conn, ORDER_CLOSE, why);
     OK_ORDER(&actor->order, "seed %u, actor %td", play->seed, actor - play->actors);
@@ -283,7 +285,10 @@ static void actor_begin(struct play *play, struct actor *actor)
         .ctx = actor,
         .limits = { .out_high = 2000, .in_max = 4096, .linger_ns = VIGIL_MS(5) },
     };
-    EQ_INT(0, vigil_adopt(play->loop, fds[0], fds[0], &options, &actor->conn));
+    int status = vigil_adopt(play->loop, fds[0], fds[0], &options, &actor->conn);
+    EQ_INT(0, status);
+    if (status == 0)
+        observe_made(play->loop, actor->conn, fds[0]);
 }
 
 /* What the peer does: talks, listens, ends, leaves. */
@@ -329,7 +334,8 @@ static void play_random(const char *backend, uint32_t seed)
     int begun = 0;
     for (int i = 0; i < ACTORS; i++)
         play.actors[i] = (struct actor){ .play = &play, .fd = -1 };
-    for (int step = 0; step < STEPS && test_state.test_failures == 0; step++) {
+    int steps = test_many(STEPS, STEPS_FEW);
+    for (int step = 0; step < steps && test_state.test_failures == 0; step++) {
         struct actor *actor = &play.actors[dice(&play, ACTORS)];
         if (!actor->live) {
             actor_begin(&play, actor);
@@ -357,7 +363,7 @@ static void play_random(const char *backend, uint32_t seed)
 CONFORM(the_order_of_callbacks_under_a_random_program)
 {
     skip_unless_here(backend);
-    struct seeds seeds = seeds_asked(test_time_scale() > 1 ? 3 : 20);
+    struct seeds seeds = seeds_asked(test_time_scale() > 1 ? 3 : (uint32_t)test_many(20, 1));
     for (uint32_t seed; seeds_next(&seeds, &seed);)
         play_random(backend, seed);
     seeds_replay(&seeds, "the_order_of_callbacks_under_a_random_program", backend);
