@@ -209,7 +209,8 @@ FAULT_NAMES = -DTEST_PROGRAM='"$@"' -DTEST_SERVER='"$(B)/tests/fault/vigil"'
 
 $(B)/tests/fault/fail_serve: $(B)/tests/fault/vigil
 
-$(B)/tests/fault/vigil: tests/fault/inject.c tests/fault/inject.h $(TOOL_OBJ) $(B)/libvigil.a
+$(B)/tests/fault/vigil: tests/fault/inject.c tests/fault/inject.h tests/fault/plan.h \
+        $(TOOL_OBJ) $(B)/libvigil.a
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(CC) $(TEST_FLAGS) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(STATIC) -o $@ \
@@ -271,17 +272,17 @@ demo:  ## see the tutorial alive: an echo server, its clients, every byte checke
 test:  ## everything that fits into 8 minutes, with each step's time
 	@scripts/setup test
 	@$(STEPS) everything test-clang check test-unit test-conform test-regress test-fuzz \
-	    test-kqueue test-models test-fault test-orders test-sim-conform test-sim \
-	    test-sim-runner test-sim-asan test-tutorial test-examples test-tool test-package \
-	    test-battery test-asan
+	    test-kqueue test-models test-fault test-sim-fault test-orders test-sim-conform \
+	    test-sim test-sim-runner test-sim-asan test-tutorial test-examples test-tool \
+	    test-package test-battery test-asan
 
 test-long:  ## what takes longer: mutants, the full battery, valgrind, TSan, MSan, other kernels
 	@scripts/setup long
 	@scripts/setup portability
 	@scripts/setup kernels
-	@$(STEPS) everything mutation test-seeds test-models-long test-models-asan sim-long \
-	    test-battery-full test-battery-asan test-valgrind test-tsan test-msan $(PORTABILITY) \
-	    test-kernels test-windows
+	@$(STEPS) everything mutation fail-nth test-sim-fault-asan test-seeds test-models-long \
+	    test-models-asan sim-long test-battery-full test-battery-asan test-valgrind test-tsan \
+	    test-msan $(PORTABILITY) test-kernels test-windows
 
 # Warnings are the front end's, so nothing is optimised there: that takes a third of the time.
 test-clang:  ## a build by clang, without a warning
@@ -302,24 +303,27 @@ FAIL_NTH      = $(foreach backend,$(FAIL_BACKENDS), \
                 'env VIGIL_TEST_BACKEND=$(backend) VIGIL_FAIL_STEP=$1 $(B)/tests/fault/fail_nth') \
                 'env VIGIL_FAIL_STEP=$1 $(B)/tests/fault/fail_serve'
 
-fail-nth: $(FAULTS) $(VIRTUAL)  ## every call failed in turn, on every backend; some minutes
-	@$(TAP) --verbose --limit 7200 $(call FAIL_NTH,1)
-	@VIGIL_FAIL_STEP=1 $(TAP) --limit 7200 $(FAIL_VIRTUAL)
+# The rows in virtual time, each call of theirs failed in turn.
+FAIL_VIRTUAL = $(VIRTUAL:%='env VIGIL_FAIL_STEP=$1 %')
 
-# The conformance rows in virtual time, but those that use a backend without a loop.
-FAIL_VIRTUAL = $(filter-out %/backend,$(VIRTUAL))
+FAIL_TAP = $(TAP) --sum runs --sum injections
+
+fail-nth: $(FAULTS) $(VIRTUAL)  ## every call failed in turn, on every backend and in virtual time
+	@$(FAIL_TAP) --limit 7200 $(call FAIL_NTH,1) $(call FAIL_VIRTUAL,1)
 
 # How many commits there are: what rotates, rotates by that.
 COMMITS = $(shell git -c safe.directory='*' rev-list --count HEAD 2>/dev/null || echo 0)
 
-test-sim-fault: export VIGIL_FAIL_OFFSET ?= $(COMMITS)
-test-sim-fault: $(VIRTUAL)  ## every 64th of fail-nth's in virtual time
-	@VIGIL_FAIL_STEP=64 $(TAP) $(FAIL_VIRTUAL)
-
 # Which sixteenth: another one with each commit, unless VIGIL_FAIL_OFFSET says.
-test-fault: export VIGIL_FAIL_OFFSET ?= $(COMMITS)
-test-fault: $(FAULTS)  ## every 16th of fail-nth
-	@$(TAP) $(call FAIL_NTH,16)
+test-fault test-sim-fault: export VIGIL_FAIL_OFFSET ?= $(COMMITS)
+test-fault: $(FAULTS)  ## every 16th of fail-nth's on the real kernel
+	@$(FAIL_TAP) $(call FAIL_NTH,16)
+
+test-sim-fault: $(VIRTUAL)  ## every 16th of fail-nth's in virtual time
+	@$(FAIL_TAP) $(call FAIL_VIRTUAL,16)
+
+test-sim-fault-asan:  ## the same under ASan and UBSan
+	+@$(SANITIZED) B=$(B)/asan CFLAGS='$(ASAN)' test-sim-fault
 
 test-orders: $(ORDERS)  ## posts, stops and closes in thousands of orders, under a scheduler
 	@$(TAP) $(ORDERS)
@@ -635,9 +639,10 @@ help:  ## this list
 	    awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
 
 .PHONY: all everything demo test test-long test-clang test-unit test-conform test-regress \
-        fail-nth test-fault test-sim-fault test-sim-conform test-orders \
+        fail-nth test-fault test-sim-fault test-sim-fault-asan test-sim-conform test-orders \
         test-seeds sim sim-long test-sim test-sim-runner test-sim-asan test-tutorial \
-        test-examples test-tool test-package test-battery test-battery-full mutation mutation-ci test-asan test-tsan \
+        test-examples test-tool test-package test-battery test-battery-full mutation \
+        mutation-ci test-asan test-tsan \
         test-msan under-valgrind test-kqueue on-the-model \
         test-models test-models-long test-models-asan \
         test-tsan-core test-valgrind test-battery-asan under-sanitizer under-sanitizer-threaded \
