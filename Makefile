@@ -32,16 +32,21 @@ PUBLIC_FLAGS = $(STRICT) -Iinclude# what is built on the library: the API is eno
 TEST_FLAGS   = $(STRICT) -D_GNU_SOURCE -Iinclude -Isrc -Itests
 
 LIB_OBJ  := $(patsubst %.c,$(B)/%.o,$(wildcard $(addprefix src/,$(addsuffix /*.c, \
-            base sys poller loop conn)))) $(MODEL:%=$(B)/tests/model/%.o)
+            base sys poller loop conn)))) $(MODEL:%=$(B)/tests/model/%.o) \
+            $(if $(MODEL),$(B)/tests/model/knotes.o)
 SIM_OBJ  := $(patsubst %.c,$(B)/%.o,$(wildcard src/sim/*.c))
 TOOL_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tool/*.c))
 EXAMPLES := $(patsubst %.c,$(B)/examples/%,$(notdir $(wildcard examples/*.c examples/tutorial/*.c)))
 BENCHES  := $(patsubst %.c,$(B)/%,$(wildcard bench/*.c))
 UNIT     := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/*.c))
-CALLS    := $(patsubst %.c,$(B)/%.o,$(wildcard tests/model/calls/*.c))
+CALLS    := $(patsubst %.c,$(B)/%.o,$(filter-out %/kernels.c %/kernels_real.c, \
+            $(wildcard tests/model/calls/*.c)) tests/model/knotes.c)
+KERNELS_OBJ := $(patsubst %,$(B)/tests/model/%.o,kevent calls/kernels calls/kernels_real)
 MODELLED := $(patsubst %.c,$(B)/%,$(wildcard tests/model/worlds/*.c))
-IN_WORLDS := $(filter-out %/compare %/compare_uring,$(MODELLED)) $(B)/tests/model/worlds/sim
-MODELS   := $(patsubst %.c,$(B)/%,$(filter-out %/kevent.c,$(wildcard tests/model/*.c)))
+COMPARED := $(filter %/compare %/compare_uring %/compare_kqueue,$(MODELLED))
+IN_WORLDS := $(filter-out $(COMPARED),$(MODELLED)) $(B)/tests/model/worlds/sim
+MODELS   := $(patsubst %.c,$(B)/%,$(filter-out \
+            %/kevent.c %/knotes.c,$(wildcard tests/model/*.c)))
 CONFORM  := $(patsubst %.c,$(B)/%,$(wildcard tests/conform/*.c)) \
             $(B)/tests/conform/select_call_by_poll
 REGRESS  := $(patsubst %.c,$(B)/%,$(wildcard tests/regress/*.c))
@@ -144,6 +149,9 @@ $(B)/tests/battery/%: tests/battery/%.c $(B)/libvigil.a
 # libraries' own are not taken.
 $(MODELLED): SIM = $(CALLS) $(B)/libvigil_sim.a
 $(MODELLED): $(CALLS)
+$(COMPARED): SIM = $(CALLS) $(KERNELS_OBJ) $(B)/libvigil_sim.a
+$(COMPARED): $(KERNELS_OBJ)
+$(CALLS) $(KERNELS_OBJ) $(COMPARED): TEST_FLAGS += -DVIGIL_KQUEUE_MODEL -Itests/model/include
 
 $(B)/tests/virtual/%.o: tests/virtual/%.c $(B)/flags
 	@mkdir -p $(@D)
@@ -231,7 +239,7 @@ $(B)/flags: always
 -include $(LIB_OBJ:.o=.d) $(SIM_OBJ:.o=.d) $(TOOL_OBJ:.o=.d)
 -include $(addsuffix .d,$(EXAMPLES) $(BENCHES) $(TESTS) $(HELPERS) $(FUZZERS))
 -include $(addsuffix .d,$(FAULTS) $(ORDERS))
--include $(CALLS:.o=.d) $(addsuffix .d,$(MODELLED))
+-include $(CALLS:.o=.d) $(KERNELS_OBJ:.o=.d) $(addsuffix .d,$(MODELLED))
 -include $(addsuffix .d,$(VIRTUAL)) $(WORLD_OBJ:.o=.d)
 
 .PHONY: windows test-windows windows-conform windows-interop windows-tutorial windows-battery
@@ -378,7 +386,7 @@ on-the-model: $(MODELS) $(filter-out $(B)/tests/conform/uring%,$(CONFORM)) $(REG
 MODEL_SEEDS = 1500# worlds per backend
 
 test-models: $(MODELLED) $(IN_WORLDS)  ## models of kernels: held to this one, and our backends on them in worlds
-	@$(TAP) $(filter-out $(IN_WORLDS),$(MODELLED)) \
+	@$(TAP) $(COMPARED) \
 	    $(foreach world,$(IN_WORLDS),'tests/model/run $(B) $(MODEL_SEEDS) $(world)')
 
 test-models-long: $(IN_WORLDS)  ## many more worlds

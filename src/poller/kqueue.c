@@ -23,6 +23,7 @@ enum {
     ROOM_MIN = 64,
 };
 
+static const vigil_ns memory_rest = VIGIL_MS(1); /* before the kernel is asked again */
 static const uintptr_t wake_ident = UINTPTR_MAX; /* no descriptor has this number */
 
 /* The kernel's filters; sets of them have bit 1 << filter. */
@@ -91,6 +92,7 @@ struct kqueue_backend {
     bool round;      /* what is ready and was not reported in this round comes first */
     bool wake_round; /* of the last wake-up reported */
     bool wake_found;
+    bool rests; /* the kernel had no memory for a change: the next wait makes none */
     struct kevent changes[BATCH], events[BATCH];
 };
 
@@ -177,12 +179,15 @@ static int kqueue_set(void *self, vigil_fd fd, uint32_t was, uint32_t want, uint
 static int kqueue_wait(void *self, struct vigil__record *records, int cap, vigil_ns timeout_ns)
 {
     struct kqueue_backend *kq = self;
+    bool rests = kq->rests;
     int ready;
+    kq->rests = false;
     do { /* once, unless there is more to tell than fits into a call */
-        int count = take_notes(kq);
+        int count = rests ? 0 : take_notes(kq);
+        vigil_ns limit = rests ? memory_rest : kq->note_count > 0 ? VIGIL_NOWAIT : VIGIL_FOREVER;
         ready = vigil__call_kevent(kq->kqueue, kq->changes, count, kq->events, BATCH,
-                                   kq->note_count > 0 ? VIGIL_NOWAIT : timeout_ns);
-    } while (ready == 0 && kq->note_count > 0);
+                                   timeout_ns < limit ? timeout_ns : limit);
+    } while (ready == 0 && kq->note_count > 0 && !rests);
     for (int i = 0; i < ready; i++)
         collect(kq, &kq->events[i]);
     return ready < 0 ? ready : report(kq, ready, records, cap);
@@ -463,7 +468,9 @@ static void collect_error(struct kqueue_backend *kq, vigil_fd fd, enum filter fi
     d->told &= (uint8_t)~bit(filter);
     if (d->fired || d->kind >= FILE_LIKE)
         return; /* it has had its shot, or its other filter said so already */
-    if (is_ready_for_ever(d, err))
+    if (err == VIGIL_ENOMEM)
+        kq->rests = true; /* says nothing of the descriptor; to try again at once would spin */
+    else if (is_ready_for_ever(d, err))
         d->found |= (uint16_t)(meanings[ALWAYS][d->kind].ready & (want | VIGIL_ERR));
     else
         d->found |= err == VIGIL_EBADF ? VIGIL_NVAL | VIGIL_ERR : VIGIL_ERR;

@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
  * kevent.c -- a model of kqueue() and kevent() on Linux, for tests: what FreeBSD's manual page
- * kqueue(2) of May 1, 2020 says, on real descriptors.
+ * kqueue(2) of May 1, 2020 says, on real descriptors.  knotes.c is what it does with a changelist
+ * and a queue, and says how both cite the page; here stand its descriptors, and its calls.
  *
- * A comment that begins with a section of that page, or with the name of a flag or filter, cites
- * what stands there; "FreeBSD" and "macOS" cite what these kernels do where the page is silent.
- * rows.c has a row for each.  The model knows nothing of our backend.
- *
- * A knote is what a changelist adds: (ident, filter).  Its filter is run when it is added, when its
- * descriptor tells of something, and when it is about to be handed out.  What tells is an
- * edge-triggered epoll set, one for reading and one for writing, as a socket has two lists of
- * knotes; what is true then, poll(2) and ioctls say.  The queue's descriptor is an epoll set too,
- * readable while there is something in the queue.
+ * What tells of a descriptor is an edge-triggered epoll set, one for reading and one for writing,
+ * as a socket has two lists of knotes; what is true then, poll(2) and ioctls say.  The queue's
+ * descriptor is an epoll set too, readable while there is something in the queue.
  *
  * Not modelled: other filters (EINVAL), ext[], and which error stands in fflags (it cannot be seen
  * here without taking it away: ECONNRESET stands for all).  One file behind more than 500
@@ -41,40 +36,16 @@
 
 #include <linux/sockios.h>
 
-enum { QUEUES_MAX = 96, BUCKETS = 512, NOTICES = 64 };
+enum { QUEUES_MAX = 96, NOTICES = 64 };
 
 #define NS_PER_S INT64_C(1000000000)
 
-enum kind {
-    KIND_STREAM,
-    KIND_LISTENER,
-    KIND_DATAGRAM,
-    KIND_PIPE,
-    KIND_TERMINAL,
-    KIND_VNODE,
-    KIND_DEVICE,
-    KIND_OTHER,
-    KIND_USER
-};
-
-struct knote {
-    struct knote *next;            /* in its bucket */
-    struct knote *before, *behind; /* in the queue */
-    struct kevent event;           /* as it was added; fflags and data: what the user asked */
-    enum kind kind;
-    bool disabled, queued;
-    bool active;    /* its filter said so when it was run last, and it was not reset since */
-    bool triggered; /* user events */
-};
-
 struct queue {
+    struct knotes knotes;
     int fd;      /* the user's, an epoll set with the three below in it; -1: there is none */
     int sets[2]; /* who is told of: input, output */
     int pending; /* eventfd: readable while the queue is not empty */
     bool is_pending;
-    int files; /* knotes of vnodes */
-    struct knote *buckets[BUCKETS];
-    struct knote head; /* of the queue */
 };
 
 struct kevent_model kevent_model;
@@ -248,14 +219,8 @@ static bool run_other(struct kevent *out, bool reading)
     return (found & (POLLIN | POLLOUT | POLLHUP)) != 0;
 }
 
-/* Runs the knote's filter: whether it is to be reported, and as what. */
 static bool run(const struct knote *knote, struct kevent *out)
 {
-    *out = knote->event;
-    out->flags &= (unsigned short)~(EV_ADD | EV_DELETE | EV_ENABLE | EV_DISABLE | EV_RECEIPT);
-    if (knote->kind == KIND_USER)
-        return knote->triggered;
-    out->fflags = 0;
     bool reading = out->filter == EVFILT_READ;
     if (out->filter == MODEL_EVFILT_EXCEPT) {
         out->fflags = MODEL_NOTE_OOB;
@@ -275,47 +240,7 @@ static bool run(const struct knote *knote, struct kevent *out)
     }
 }
 
-/* ---- the queue ---------------------------------------------------------------------------- */
-
-static void enqueue(struct queue *queue, struct knote *knote)
-{
-    struct knote *head = &queue->head;
-    knote->before = head->before;
-    knote->behind = head;
-    head->before->behind = knote;
-    head->before = knote;
-    knote->queued = true;
-}
-
-static void dequeue(struct knote *knote)
-{
-    knote->before->behind = knote->behind;
-    knote->behind->before = knote->before;
-    knote->queued = false;
-}
-
-/* DESCRIPTION: what happens several times is one event. */
-static void activate(struct queue *queue, struct knote *knote)
-{
-    knote->active = true;
-    if (!knote->queued && !knote->disabled)
-        enqueue(queue, knote);
-}
-
-static void run_and_activate(struct queue *queue, struct knote *knote)
-{
-    struct kevent ignored;
-    if (run(knote, &ignored))
-        activate(queue, knote);
-}
-
-static struct knote **place_of(struct queue *queue, uintptr_t ident, short filter)
-{
-    struct knote **place = &queue->buckets[ident % BUCKETS];
-    while (*place != NULL && ((*place)->event.ident != ident || (*place)->event.filter != filter))
-        place = &(*place)->next;
-    return place;
-}
+/* ---- who tells ---------------------------------------------------------------------------- */
 
 /* Told of the descriptor's input: the filters that look at it. */
 static const short told_of_input[] = { EVFILT_READ, MODEL_EVFILT_EXCEPT, 0 };
@@ -332,19 +257,30 @@ static void listen_to(struct queue *queue, int ignored)
             n = epoll_wait(queue->sets[set], notices, NOTICES, 0);
             for (int i = 0; i < n; i++) {
                 for (const short *filter = told_of[set]; *filter != 0; filter++) {
-                    struct knote *knote = *place_of(queue, (uintptr_t)notices[i].data.fd, *filter);
+                    struct knote *knote = knote_find(&queue->knotes, (uintptr_t)notices[i].data.fd,
+                                                     *filter);
                     if (knote != NULL && notices[i].data.fd != ignored)
-                        run_and_activate(queue, knote);
+                        knote_look(&queue->knotes, knote);
                 }
             }
         } while (n == NOTICES);
     }
 }
 
+static struct queue *queue_of(struct knotes *knotes)
+{
+    return VIGIL_OWNER(knotes, struct queue, knotes);
+}
+
+static void listen_to_all(struct knotes *knotes)
+{
+    listen_to(queue_of(knotes), -1);
+}
+
 /* The queue's descriptor is readable while there is something in the queue. */
 static void show_pending(struct queue *queue)
 {
-    bool pending = queue->head.behind != &queue->head;
+    bool pending = knotes_pending(&queue->knotes);
     uint64_t one = 1;
     if (pending && !queue->is_pending)
         (void)!write(queue->pending, &one, sizeof(one));
@@ -353,9 +289,9 @@ static void show_pending(struct queue *queue)
     queue->is_pending = pending;
 }
 
-/* ---- changes ------------------------------------------------------------------------------ */
+/* ---- attaching ---------------------------------------------------------------------------- */
 
-static enum kind socket_kind(int fd)
+static enum knote_kind socket_kind(int fd)
 {
     int type = 0, listening = 0;
     socklen_t size = sizeof(type);
@@ -367,7 +303,7 @@ static enum kind socket_kind(int fd)
     return listening ? KIND_LISTENER : KIND_STREAM;
 }
 
-static enum kind kind_of(int fd)
+static enum knote_kind kind_of(int fd)
 {
     struct stat found;
     if (fstat(fd, &found) != 0)
@@ -392,7 +328,8 @@ static bool is_queue(int fd)
 }
 
 /* Whether a filter can be had for that: 0 or an errno. */
-static int attach_check(const struct queue *queue, const struct kevent *change, enum kind kind)
+static int attach_check(const struct queue *queue, const struct kevent *change,
+                        enum knote_kind kind)
 {
     int fd = (int)change->ident;
     if (fd == queue->fd)
@@ -411,7 +348,7 @@ static int attach_check(const struct queue *queue, const struct kevent *change, 
 
 /* Has the descriptor tell of itself.  Files have nothing to tell.  A device that poll(2) has no
  * answer for has no filter either: EINVAL (macOS: /dev/null). */
-static int set_add(struct queue *queue, int fd, int set, enum kind kind)
+static int set_add(struct queue *queue, int fd, int set, enum knote_kind kind)
 {
     static const uint32_t events[2] = { EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET,
                                         EPOLLOUT | EPOLLET };
@@ -428,204 +365,49 @@ static int set_of(short filter)
     return filter == EVFILT_WRITE;
 }
 
-static void drop(struct queue *queue, struct knote **place)
+static bool is_open(const struct knotes *knotes, uintptr_t ident)
 {
-    struct knote *knote = *place;
-    *place = knote->next;
-    if (knote->queued)
-        dequeue(knote);
-    queue->files -= knote->kind == KIND_VNODE;
+    (void)knotes;
+    return fcntl((int)ident, F_GETFD) >= 0;
+}
+
+static int attach(struct knotes *knotes, struct knote *knote)
+{
+    struct queue *queue = queue_of(knotes);
+    int fd = (int)knote->event.ident;
+    knote->kind = kind_of(fd);
+    int error = attach_check(queue, &knote->event, knote->kind);
+    if (error != 0)
+        return error;
+    listen_to(queue, -1);
+    error = set_add(queue, fd, set_of(knote->event.filter), knote->kind);
+    if (error == 0)
+        listen_to(queue, fd); /* the set's first word: its filter is run next, and hears it */
+    return error;
+}
+
+static void detach(struct knotes *knotes, struct knote *knote)
+{
     int set = set_of(knote->event.filter);
     bool others = false;
     for (const short *filter = told_of[set]; *filter != 0; filter++)
-        others |= *place_of(queue, knote->event.ident, *filter) != NULL;
-    if (knote->kind != KIND_USER && !others) /* fails for files, which are not in there */
-        (void)epoll_ctl(queue->sets[set], EPOLL_CTL_DEL, (int)knote->event.ident, NULL);
-    free(knote);
+        others |= knote_find(knotes, knote->event.ident, *filter) != NULL;
+    if (!others) /* fails for files, which are not in there */
+        (void)epoll_ctl(queue_of(knotes)->sets[set], EPOLL_CTL_DEL, (int)knote->event.ident, NULL);
 }
 
-static int attach(struct queue *queue, const struct kevent *change, struct knote **out)
-{
-    enum kind kind = KIND_USER;
-    if (change->filter != EVFILT_USER) {
-        kind = kind_of((int)change->ident);
-        int error = attach_check(queue, change, kind);
-        if (error == 0) {
-            listen_to(queue, -1);
-            error = set_add(queue, (int)change->ident, set_of(change->filter), kind);
-        }
-        if (error != 0)
-            return error;
-        listen_to(queue, (int)change->ident); /* the set's first word: run() below hears it */
-    }
-    struct knote *knote = calloc(1, sizeof(*knote));
-    if (knote == NULL)
-        return ENOMEM;
-    knote->event = *change;
-    knote->kind = kind;
-    struct knote **bucket = &queue->buckets[change->ident % BUCKETS];
-    knote->next = *bucket;
-    *bucket = knote;
-    queue->files += kind == KIND_VNODE;
-    if (kind == KIND_USER)
-        knote->event.fflags = 0; /* FreeBSD: neither they nor NOTE_TRIGGER count when it is added */
-    *out = knote;
-    return 0;
-}
+static const struct knote_endpoints real_endpoints = { .knote_size = sizeof(struct knote),
+                                                       .is_open = is_open,
+                                                       .attach = attach,
+                                                       .detach = detach,
+                                                       .run = run,
+                                                       .listen = listen_to_all };
 
-static void change_user(struct knote *knote, const struct kevent *change)
-{
-    unsigned flags = change->fflags & NOTE_FFLAGSMASK, *kept = &knote->event.fflags;
-    if ((change->fflags & NOTE_TRIGGER) != 0)
-        knote->triggered = true;
-    switch (change->fflags & NOTE_FFCTRLMASK) {
-    case NOTE_FFAND:
-        *kept &= flags;
-        break;
-    case NOTE_FFOR:
-        *kept |= flags;
-        break;
-    case NOTE_FFCOPY:
-        *kept = flags;
-        break;
-    default:
-        break;
-    }
-    if ((change->flags & EV_CLEAR) != 0)
-        knote->triggered = false; /* FreeBSD */
-}
-
-/* EV_ADD: of one that is there it changes data, fflags and udata.  How it reports stays as it was
- * (FreeBSD). */
-static void modify(struct knote *knote, const struct kevent *change)
-{
-    knote->event.udata = change->udata;
-    if (knote->kind == KIND_USER) {
-        change_user(knote, change);
-        return;
-    }
-    knote->event.fflags = change->fflags;
-    knote->event.data = change->data;
-}
-
-/* One element of a changelist: 0 or an errno. */
-static int apply(struct queue *queue, const struct kevent *change)
-{
-    bool known_filter = change->filter == EVFILT_READ || change->filter == EVFILT_WRITE ||
-                        change->filter == EVFILT_USER || change->filter == MODEL_EVFILT_EXCEPT;
-    if (!known_filter)
-        return EINVAL; /* ERRORS */
-    if (change->filter != EVFILT_USER &&
-        (change->ident > INT_MAX || fcntl((int)change->ident, F_GETFD) < 0))
-        return EBADF; /* FreeBSD: looked at before anything else, also by EV_DELETE */
-    struct knote **place = place_of(queue, change->ident, change->filter), *knote = *place;
-    if (knote == NULL && (change->flags & EV_ADD) == 0)
-        return ENOENT; /* ERRORS */
-    if ((change->flags & EV_DELETE) != 0 && knote != NULL) {
-        drop(queue, place);
-        return 0;
-    }
-    if (knote != NULL) {
-        modify(knote, change);
-    } else {
-        int error = attach(queue, change, &knote);
-        if (error != 0)
-            return error;
-    }
-    /* DESCRIPTION: registering runs the filter, to find what is true already.  Adding it again runs
-     * it, too (all the BSDs). */
-    run_and_activate(queue, knote);
-    if ((change->flags & EV_DISABLE) != 0)
-        knote->disabled = true;
-    bool enabled = (change->flags & EV_ENABLE) != 0 ||
-                   (change->flags & (EV_ADD | EV_DISABLE)) == EV_ADD; /* EV_ADD: it enables */
-    if (enabled && knote->disabled) {
-        knote->disabled = false;
-        if (knote->active)
-            activate(queue, knote);
-    }
-    return 0;
-}
-
-/* All of a changelist.  Answers how many elements of `out` tell of it.  RETURN VALUES: a change
- * that fails is told there, with EV_ERROR and its errno in data; where there is no room for that
- * the call fails, and what comes behind is not done. */
-static int apply_all(struct queue *queue, const struct kevent *changes, int count,
-                     struct kevent *out, int room)
-{
-    int told = 0;
-    for (int i = 0; i < count; i++) {
-        struct kevent change = changes[i]; /* DESCRIPTION: it may be the eventlist, too */
-        if (change.filter == 0)
-            continue; /* FreeBSD */
-        change.flags &= (unsigned short)~(EV_ERROR | EV_EOF);
-        int error = apply(queue, &change);
-        if (error == 0 && (change.flags & EV_RECEIPT) == 0)
-            continue;
-        if (told == room) {
-            errno = error;
-            return error != 0 ? -1 : told;
-        }
-        change.flags = EV_ERROR;
-        change.data = error; /* EV_RECEIPT: 0 for success */
-        out[told++] = change;
-    }
-    return told;
-}
-
-/* ---- events ------------------------------------------------------------------------------- */
-
-/* Hands one knote out, or finds that there is nothing to it any more. */
-static bool hand_out(struct queue *queue, struct knote *knote, struct kevent *out)
-{
-    dequeue(knote);
-    if (knote->disabled)
-        return false;
-    /* DESCRIPTION: the filter is run when its event is to be handed out; what is not true any more
-     * leaves the queue. */
-    if (!run(knote, out)) {
-        knote->active = false;
-        return false;
-    }
-    if ((knote->event.flags & EV_ONESHOT) != 0) {
-        /* EV_ONESHOT: handed out it is deleted. */
-        drop(queue, place_of(queue, knote->event.ident, knote->event.filter));
-        return true;
-    }
-    if ((knote->event.flags & (EV_CLEAR | EV_DISPATCH)) == 0) {
-        enqueue(queue, knote); /* it stays true: to the end of the queue */
-        return true;
-    }
-    knote->active = false;
-    if ((knote->event.flags & EV_CLEAR) != 0 && knote->kind == KIND_USER) {
-        knote->triggered = false; /* EV_CLEAR */
-        knote->event.fflags = 0;
-    }
-    if ((knote->event.flags & EV_DISPATCH) != 0)
-        knote->disabled = true; /* EV_DISPATCH */
-    return true;
-}
-
-/* Files grow, and nobody tells. */
-static void look_at_files(struct queue *queue)
-{
-    for (int i = 0; i < BUCKETS && queue->files > 0; i++)
-        for (struct knote *knote = queue->buckets[i]; knote != NULL; knote = knote->next)
-            if (knote->kind == KIND_VNODE && !knote->queued)
-                run_and_activate(queue, knote);
-}
+/* ---- waiting ------------------------------------------------------------------------------ */
 
 static int scan(struct queue *queue, struct kevent *out, int room)
 {
-    listen_to(queue, -1);
-    look_at_files(queue);
-    struct knote *last = queue->head.before;
-    int count = 0;
-    for (bool more = last != &queue->head; more && count < room;) {
-        struct knote *first = queue->head.behind;
-        more = first != last;
-        count += hand_out(queue, first, &out[count]);
-    }
+    int count = knotes_scan(&queue->knotes, out, room);
     show_pending(queue);
     return count;
 }
@@ -689,7 +471,7 @@ static int kevent_locked(int kq, const struct kevent *changelist, int nchanges,
         return -1;
     }
     /* DESCRIPTION: all changes come before any event. */
-    int told = apply_all(queue, changelist, nchanges, eventlist, nevents);
+    int told = knotes_change(&queue->knotes, changelist, nchanges, eventlist, nevents);
     show_pending(queue);
     if (told != 0)
         return told;
@@ -727,7 +509,7 @@ static bool queue_open(struct queue *queue)
         if (epoll_ctl(queue->fd, EPOLL_CTL_ADD, members[i], &event) != 0)
             abort(); /* the model's own descriptors: it is broken */
     }
-    queue->head.before = queue->head.behind = &queue->head;
+    knotes_init(&queue->knotes, &real_endpoints);
     return true;
 }
 
@@ -751,28 +533,19 @@ int kqueue(void)
 
 static void queue_empty(struct queue *queue)
 {
-    for (int i = 0; i < BUCKETS; i++)
-        while (queue->buckets[i] != NULL)
-            drop(queue, &queue->buckets[i]);
+    knotes_clear(&queue->knotes);
     show_pending(queue);
 }
 
-/* DESCRIPTION: close() takes away what refers to the descriptor: that number, whatever else has the
- * same file. */
 static void forget_fd(int fd)
 {
-    static const short of_descriptors[] = { EVFILT_READ, EVFILT_WRITE, MODEL_EVFILT_EXCEPT };
     if (fd < 0)
         return;
     for (int i = 0; i < QUEUES_MAX; i++) {
         struct queue *queue = &queues[i];
         if (queue->fd < 0)
             continue;
-        for (int f = 0; f < 3; f++) {
-            struct knote **place = place_of(queue, (uintptr_t)fd, of_descriptors[f]);
-            if (*place != NULL)
-                drop(queue, place);
-        }
+        knotes_forget(&queue->knotes, (uintptr_t)fd);
         if (queue->fd == fd) {
             queue_empty(queue);
             queue->fd = -1;
@@ -857,8 +630,7 @@ static void after_fork_in_child(void)
     for (int i = 0; i < QUEUES_MAX; i++) {
         if (queues[i].fd >= 0)
             raw_close(queues[i].fd);
-        queues[i].files = 0; /* the sets are the parent's, too: they are not touched */
-        memset(queues[i].buckets, 0, sizeof(queues[i].buckets));
+        knotes_init(&queues[i].knotes, NULL); /* the sets are the parent's, too: not touched */
     }
     hide_sets(top_of_descriptors);
     after_fork();

@@ -5,13 +5,7 @@
 #ifndef MODEL_KEVENT_H
 #define MODEL_KEVENT_H
 
-#include <stdbool.h>
-
-#include <sys/event.h>
-
-/* macOS's own filter, whether or not <sys/event.h> names it in this program. */
-#define MODEL_EVFILT_EXCEPT (-15)
-#define MODEL_NOTE_OOB      0x00000002
+#include "model/knotes.h"
 
 extern struct kevent_model {
     bool refuse_terminals; /* macOS: /dev/tty has no filter */

@@ -53,8 +53,25 @@ static struct world_frame enter(struct modelled *m)
     return outer;
 }
 
+static void rest_over(struct sim_event *event)
+{
+    struct modelled *m = VIGIL_OWNER(event, struct modelled, rest);
+    m->turner.rests = false;
+}
+
+/* What failed for want of memory would fail again at once, and time would stand still. */
+static void rest(struct modelled *m)
+{
+    vigil_sim *sim = m->turner.host->sim;
+    m->rest.fn = rest_over;
+    m->turner.rests = vigil__sim_event_at(sim, &m->rest, sim->now + rest_ns);
+}
+
 static void leave(struct modelled *m, struct world_frame outer)
 {
+    if (world.lacked)
+        rest(m);
+    world.lacked = false;
     m->frame = world;
     world = outer;
 }
@@ -140,22 +157,6 @@ static void check_sleep(struct modelled *m)
 
 /* ---- the backend table ---- */
 
-static void rest_over(struct sim_event *event)
-{
-    struct modelled *m = VIGIL_OWNER(event, struct modelled, rest);
-    m->turner.rests = false;
-}
-
-/* A wait that failed, for want of memory, would fail again at once, and time would stand still. */
-static void note_status(struct modelled *m, int status)
-{
-    vigil_sim *sim = m->turner.host->sim;
-    if (status >= 0)
-        return;
-    m->rest.fn = rest_over;
-    m->turner.rests = vigil__sim_event_at(sim, &m->rest, sim->now + rest_ns);
-}
-
 static bool answers(const struct sim_turner *turner)
 {
     struct modelled *m = VIGIL_OWNER((struct sim_turner *)(uintptr_t)turner, struct modelled,
@@ -172,7 +173,8 @@ static bool answers(const struct sim_turner *turner)
     if (n == 0 && !told)
         check_sleep(m);
     note_records(m, m->kept, n);
-    note_status(m, n);
+    if (n < 0)
+        rest(m);
     m->kept_status = n < 0 ? n : 0;
     m->kept_count = n > 0 ? n : 0;
     m->kept_at = 0;
@@ -304,7 +306,8 @@ static int modelled_wait(void *self, struct vigil__record *records, int cap, vig
     world_rings_settle();
     int n = m->inner->wait(m->inner_self, records, cap, timeout_ns);
     leave(m, outer);
-    note_status(m, n);
+    if (n < 0)
+        rest(m);
     note_records(m, records, n);
     vigil__sim_note(m->turner.host->sim, (uint64_t)n);
     return n;
@@ -392,6 +395,12 @@ static int select_open(void **self, const struct vigil__backend_config *config,
     return modelled_open(&vigil__backend_select, self, config, found, true);
 }
 
+static int kqueue_open(void **self, const struct vigil__backend_config *config,
+                       struct vigil__backend_caps *found)
+{
+    return modelled_open(&vigil__backend_kqueue, self, config, found, true);
+}
+
 static int uring_open(void **self, const struct vigil__backend_config *config,
                       struct vigil__backend_caps *found)
 {
@@ -416,6 +425,13 @@ const struct vigil__backend modelled_poll = { .name = "poll", .open = poll_open,
 const struct vigil__backend modelled_select = { .name = "select",
                                                 .open = select_open,
                                                 EVERY_BACKEND };
+const struct vigil__backend modelled_kqueue = {
+    .name = "kqueue",
+    .open = kqueue_open,
+    EVERY_BACKEND,
+    .fd = modelled_fd,
+    .flush = modelled_flush,
+};
 const struct vigil__backend modelled_uring = {
     .name = "io_uring",
     .open = uring_open,
@@ -440,21 +456,22 @@ const struct vigil__backend modelled_uring_polls = {
 
 /* The others, and the world's own, can be asked for by name. */
 #define THE_WORLDS_OWN &vigil__sim_backend_ready, &vigil__sim_backend_complete, NULL
+#define EPOLL          &modelled_epoll
+#define POLL           &modelled_poll
+#define SELECT         &modelled_select
+#define KQUEUE         &modelled_kqueue
+#define URING          &modelled_uring
 static const struct {
     const char *name;
-    const struct vigil__backend *const list[7];
+    const struct vigil__backend *const list[8];
 } lists[] = {
-    { "epoll",
-      { &modelled_epoll, &modelled_poll, &modelled_select, &modelled_uring, THE_WORLDS_OWN } },
-    { "poll",
-      { &modelled_poll, &modelled_select, &modelled_epoll, &modelled_uring, THE_WORLDS_OWN } },
-    { "select",
-      { &modelled_select, &modelled_epoll, &modelled_poll, &modelled_uring, THE_WORLDS_OWN } },
-    { "io_uring", /* a kernel may have none: then it is the next one */
-      { &modelled_uring, &modelled_epoll, &modelled_poll, &modelled_select, THE_WORLDS_OWN } },
-    { "io_uring_polls",
-      { &modelled_uring_polls, &modelled_epoll, &modelled_poll, &modelled_select,
-        THE_WORLDS_OWN } },
+    { "epoll", { EPOLL, POLL, SELECT, KQUEUE, URING, THE_WORLDS_OWN } },
+    { "poll", { POLL, SELECT, EPOLL, KQUEUE, URING, THE_WORLDS_OWN } },
+    { "select", { SELECT, EPOLL, POLL, KQUEUE, URING, THE_WORLDS_OWN } },
+    { "kqueue", { KQUEUE, EPOLL, POLL, SELECT, URING, THE_WORLDS_OWN } },
+    /* a kernel may have none: then it is the next one */
+    { "io_uring", { URING, EPOLL, POLL, SELECT, KQUEUE, THE_WORLDS_OWN } },
+    { "io_uring_polls", { &modelled_uring_polls, EPOLL, POLL, SELECT, KQUEUE, THE_WORLDS_OWN } },
 };
 
 const struct vigil__backend *const *vigil__sim_backends(struct sim_host *host)

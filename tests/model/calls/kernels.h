@@ -17,6 +17,11 @@ struct kernel_calls {
     int (*epoll_ctl)(int epoll, enum vigil__epoll_op op, int fd, uint32_t events, uint64_t key);
     int (*epoll_wait)(int epoll, struct vigil__epoll_event *events, int max, vigil_ns timeout_ns);
     int (*replace)(int fd, int fresh);
+    int (*kqueue)(void);
+    int (*kevent)(int kqueue, const struct kevent *changes, int count, struct kevent *events,
+                  int max, vigil_ns timeout_ns);
+    int (*kevent_trigger)(int kqueue, uintptr_t ident);
+    int (*kind)(int fd);
     int (*waker_open)(struct vigil__waker *waker);
     int (*waker_signal)(const struct vigil__waker *waker);
     void (*waker_drain)(const struct vigil__waker *waker);
@@ -48,7 +53,8 @@ extern const struct kernel_calls kernel_real, kernel_modelled;
     {                                                                                             \
         .select = call##select, .poll = call##poll, .epoll_create = call##epoll_create,           \
         .epoll_ctl = call##epoll_ctl, .epoll_wait = call##epoll_wait, .replace = call##replace,   \
-        .waker_open = call##waker_open, .waker_signal = call##waker_signal,                       \
+        .kqueue = call##kqueue, .kevent = call##kevent, .kevent_trigger = call##kevent_trigger,   \
+        .kind = call##kind, .waker_open = call##waker_open, .waker_signal = call##waker_signal,   \
         .waker_drain = call##waker_drain, .waker_close = call##waker_close, .close = call##close, \
         .now = call##now, .uring_setup = call##uring_setup,                                       \
         .uring_register = call##uring_register, .uring_map = call##uring_map,                     \

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * kernels_real.c -- the calls of this machine's kernel as a table: the library's own files, under
- * other names, beside the models that stand in their place.
+ * other names, beside the models that stand in their place.  kevent() is not this machine's: it is
+ * the model on this machine's descriptors (../kevent.c).
  */
 #define vigil__call_select         real_call_select
 #define vigil__call_poll           real_call_poll
@@ -16,6 +17,10 @@
 #define vigil__call_epoll_ctl      real_call_epoll_ctl
 #define vigil__call_epoll_wait     real_call_epoll_wait
 #define vigil__call_replace        real_call_replace
+#define vigil__call_kqueue         real_call_kqueue
+#define vigil__call_kevent         real_call_kevent
+#define vigil__call_kevent_trigger real_call_kevent_trigger
+#define vigil__call_kind           real_call_kind
 #define vigil__call_uring_setup    real_call_uring_setup
 #define vigil__call_uring_enter    real_call_uring_enter
 #define vigil__call_uring_register real_call_uring_register

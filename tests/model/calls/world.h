@@ -31,6 +31,7 @@ struct world_frame {
     bool dead;     /* the host lost its power: nothing of it is there any more */
     bool may_pass; /* while a call waits, time passes, and the other loops turn */
     bool told;     /* a wait answered 0 though something is ready: a fault */
+    bool lacked;   /* a kernel had no memory for what it was told */
     unsigned task; /* which thread makes them */
     unsigned maps; /* pieces of memory that are shared with a kernel */
     const struct world_kernel *kernel;
@@ -82,7 +83,8 @@ bool world_rings_poll(const struct sim_file *file);
 /* ---- backends.c ---- */
 
 /* The library's backends, each on its model. */
-extern const struct vigil__backend modelled_epoll, modelled_poll, modelled_select, modelled_uring;
+extern const struct vigil__backend modelled_epoll, modelled_poll, modelled_select, modelled_kqueue;
+extern const struct vigil__backend modelled_uring;
 extern const struct vigil__backend modelled_uring_polls; /* io_uring for readiness alone */
 
 #endif
