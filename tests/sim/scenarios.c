@@ -57,6 +57,9 @@ static const char *const oracles[] = {
     "no post is lost",
     "all backends tell the same story",
     "all backends bring the same bytes",
+    "at the zero choice the same bytes at the same times",
+    "at the zero choice in the same pieces",
+    "at the zero choice in the same order",
 };
 
 void scenario_play(vigil_sim *sim, const uint32_t *only)

@@ -10,7 +10,8 @@
  *
  * VIGIL_SIM_BACKEND names the one that every host is to have, else a choice decides
  * ("io_uring_polls" is io_uring for readiness alone); of io_uring VIGIL_SIM_KERNEL names the
- * kernel.
+ * kernel.  VIGIL_SIM_PLANT names a fault that a backend could have: it is put around each, and must
+ * be found (tests/model/run has them all).
  */
 #include "world.h"
 
@@ -74,6 +75,58 @@ static void leave(struct modelled *m, struct world_frame outer)
     world.lacked = false;
     m->frame = world;
     world = outer;
+}
+
+/* ---- what is planted ---- */
+
+static bool is_planted(const char *name)
+{
+    const char *planted = getenv("VIGIL_SIM_PLANT");
+    return planted != NULL && strcmp(planted, name) == 0;
+}
+
+static bool is_last_record(const struct vigil__record *record)
+{
+    return vigil__key_class(record->key) == VIGIL__KEY_OP &&
+           (record->flags & VIGIL__RECORD_MORE) == 0;
+}
+
+/* "lose": the last record of an operation is not told.  "twice": it is told once more. */
+static int plant_records(struct vigil__record *records, int n, int cap)
+{
+    if (n < 1 || !is_last_record(&records[n - 1]))
+        return n;
+    if (is_planted("lose"))
+        return n - 1;
+    if (n == cap || !is_planted("twice"))
+        return n;
+    records[n] = records[n - 1];
+    records[n].buf = NULL;
+    return n + 1;
+}
+
+static int (*recv_of_worlds)(void *self, vigil_fd fd, void *p, size_t n);
+
+static int recv_little(void *self, vigil_fd fd, void *p, size_t n)
+{
+    return recv_of_worlds(self, fd, p, vigil__min(n, 1000));
+}
+
+/* "pieces": what is received on kqueue comes in smaller ones than on the others. */
+static void plant_pieces(struct modelled *m)
+{
+    vigil_host *table = &m->turner.host->table;
+    if (m->inner != &vigil__backend_kqueue || table->recv == recv_little || !is_planted("pieces"))
+        return;
+    recv_of_worlds = table->recv;
+    table->recv = recv_little;
+}
+
+/* "late": kqueue sleeps a while behind each wait. */
+static void plant_lateness(struct modelled *m, int n)
+{
+    if (n > 0 && m->inner == &vigil__backend_kqueue && is_planted("late"))
+        rest(m);
 }
 
 /* ---- what must hold ---- */
@@ -168,6 +221,7 @@ static bool answers(const struct sim_turner *turner)
     struct world_frame outer = enter(m);
     world_rings_settle();
     int n = m->inner->wait(m->inner_self, m->kept, VIGIL__RECORDS_MAX, VIGIL_FOREVER);
+    n = plant_records(m->kept, n, VIGIL__RECORDS_MAX);
     bool told = world.told;
     leave(m, outer);
     if (n == 0 && !told)
@@ -220,6 +274,7 @@ static int modelled_open(const struct vigil__backend *inner, void **self,
     host->bytes_in = bytes[0]; /* a trial's are nobody's */
     host->bytes_out = bytes[1];
     m->caps = *found;
+    plant_pieces(m);
     if (err < 0) {
         vigil__sim_turner_remove(&m->turner);
         vigil__free(config->allocator, m, sizeof(*m));
@@ -296,6 +351,7 @@ static int modelled_wait(void *self, struct vigil__record *records, int cap, vig
     struct modelled *m = self;
     int status = m->kept_status;
     m->kept_status = 0;
+    plant_lateness(m, m->kept_count - m->kept_at);
     if (status < 0 || m->kept_at < m->kept_count)
         return status < 0 ? status : take_kept(m, records, cap);
     if (m->turner.rests && timeout_ns == VIGIL_NOWAIT)
@@ -305,6 +361,7 @@ static int modelled_wait(void *self, struct vigil__record *records, int cap, vig
     world.may_pass = timeout_ns != VIGIL_NOWAIT;
     world_rings_settle();
     int n = m->inner->wait(m->inner_self, records, cap, timeout_ns);
+    n = plant_records(records, n, cap);
     leave(m, outer);
     if (n < 0)
         rest(m);
@@ -371,7 +428,10 @@ static void modelled_give(void *self, struct vigil__buf *buf)
 {
     struct modelled *m = self;
     struct world_frame outer = enter(m);
-    m->inner->give(m->inner_self, buf);
+    if (!is_planted("keep"))
+        m->inner->give(m->inner_self, buf);
+    if (is_planted("give twice"))
+        m->inner->give(m->inner_self, buf);
     leave(m, outer);
 }
 
