@@ -235,6 +235,14 @@ static bool answers(const struct sim_turner *turner)
     return n != 0 || told;
 }
 
+/* Each must have been looked at in the end. */
+static void declare(struct modelled *m)
+{
+    static const char *const oracles[] = { "operations end once", "each buffer is offered once" };
+    for (size_t i = 0; i < VIGIL_COUNT(oracles); i++)
+        vigil__sim_oracle_declare(m->turner.host->sim, oracles[i]);
+}
+
 static const struct world_kernel *kernel_of(vigil_sim *sim)
 {
     const char *name = getenv("VIGIL_SIM_KERNEL");
@@ -275,6 +283,8 @@ static int modelled_open(const struct vigil__backend *inner, void **self,
     host->bytes_out = bytes[1];
     m->caps = *found;
     plant_pieces(m);
+    if (found->op_kinds != 0)
+        declare(m);
     if (err < 0) {
         vigil__sim_turner_remove(&m->turner);
         vigil__free(config->allocator, m, sizeof(*m));
@@ -284,16 +294,31 @@ static int modelled_open(const struct vigil__backend *inner, void **self,
     return 0;
 }
 
+/* Nothing is under way any more, and nobody holds a buffer. */
+static void check_balance(struct modelled *m)
+{
+    vigil_sim *sim = m->turner.host->sim;
+    vigil__sim_oracle_count(sim, "operations end");
+    if (m->op_count != 0)
+        vigil__sim_fail(sim, "operations end", "%u are under way at the end", m->op_count);
+    if (world.dead)
+        return; /* its rings have gone, and took their buffers along */
+    vigil__sim_oracle_count(sim, "buffers come back");
+    uint32_t missing = world_rings_miss();
+    if (missing > 0)
+        vigil__sim_fail(sim, "buffers come back", "%u were filled and not given back", missing);
+}
+
 static void modelled_close(void *self)
 {
     struct modelled *m = self;
     vigil_sim *sim = m->turner.host->sim;
     struct world_frame outer = enter(m);
+    if (m->inner->submit != NULL && m->caps.op_kinds != 0)
+        check_balance(m);
     m->inner->close(m->inner_self);
     leave(m, outer);
     vigil__sim_oracle_count(sim, "what is shared is given back");
-    if (m->op_count != 0)
-        vigil__sim_fail(sim, "operations end once", "%u are under way at the end", m->op_count);
     if (m->frame.maps != 0)
         vigil__sim_fail(sim, "what is shared is given back", "%u maps are left", m->frame.maps);
     vigil__sim_turner_remove(&m->turner);
@@ -429,8 +454,6 @@ static void modelled_give(void *self, struct vigil__buf *buf)
     struct modelled *m = self;
     struct world_frame outer = enter(m);
     if (!is_planted("keep"))
-        m->inner->give(m->inner_self, buf);
-    if (is_planted("give twice"))
         m->inner->give(m->inner_self, buf);
     leave(m, outer);
 }

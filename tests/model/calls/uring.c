@@ -327,6 +327,17 @@ bool world_rings_poll(const struct sim_file *file)
     return false;
 }
 
+uint32_t world_rings_miss(void)
+{
+    uint32_t missing = 0;
+    for (struct vigil__link *at = rings.next; at != &rings; at = at->next) {
+        struct ring *ring = VIGIL_OWNER(at, struct ring, link);
+        if (ring->turner == world.turner && !ring->closed)
+            missing += groups_missing(ring);
+    }
+    return missing;
+}
+
 static uint32_t cq_ready(const struct ring *ring)
 {
     return ring->shared->cq_tail - ring->shared->cq_head;

@@ -23,8 +23,8 @@ struct group {
     uint16_t head;     /* the next one to be filled */
     uint16_t seen;     /* up to where the tail has been looked at */
     bool incremental;  /* each is filled bit by bit */
-    uint8_t *with_us;  /* by id: it was offered and is not full yet */
-    uint32_t ids_room; /* of with_us */
+    uint8_t *hands;    /* by id: in whose it is */
+    uint32_t ids_room; /* of hands */
 };
 
 struct ring {
@@ -88,6 +88,8 @@ bool group_peek(struct ring *ring, uint16_t number, vigil_iov *space);
 uint32_t group_filled(struct ring *ring, uint16_t number, uint32_t n);
 int group_register(struct ring *ring, const struct vigil__uring_buf_ring *asked);
 int group_unregister(struct ring *ring, uint16_t number);
+/* How many buffers were filled, and not offered again. */
+uint32_t groups_missing(struct ring *ring);
 void groups_clear(struct ring *ring);
 
 #endif

@@ -11,6 +11,8 @@
 
 enum { ENTRIES_MAX = 32768, PAGE = 4096 };
 
+enum { NEVER_SEEN, WITH_US, WITH_THEM }; /* in whose hands a buffer is */
+
 static struct group *group_at(struct ring *ring, uint16_t number)
 {
     return number < GROUPS_MAX && ring->groups[number].places != NULL ? &ring->groups[number]
@@ -42,7 +44,7 @@ int group_unregister(struct ring *ring, uint16_t number)
     struct group *group = group_at(ring, number);
     if (group == NULL)
         return VIGIL_ENOENT;
-    free(group->with_us);
+    free(group->hands);
     *group = (struct group){ 0 };
     return 0;
 }
@@ -62,17 +64,17 @@ static void note_offered(struct ring *ring, struct group *group, uint16_t id)
 {
     if (id >= group->ids_room) {
         uint32_t room = id + 64u;
-        uint8_t *grown = realloc(group->with_us, room);
+        uint8_t *grown = realloc(group->hands, room);
         if (grown == NULL)
             return; /* that one is not looked after */
         memset(grown + group->ids_room, 0, room - group->ids_room);
-        group->with_us = grown;
+        group->hands = grown;
         group->ids_room = room;
     }
-    if (group->with_us[id] != 0)
+    if (group->hands[id] == WITH_US)
         vigil__sim_fail(ring->sim, "each buffer is offered once",
                         "buffer %u was in the ring already", id);
-    group->with_us[id] = 1;
+    group->hands[id] = WITH_US;
 }
 
 /* How many are there.  What was offered since the last look is noted. */
@@ -87,6 +89,20 @@ static uint16_t group_count(struct ring *ring, struct group *group)
     for (; group->seen != tail; group->seen++)
         note_offered(ring, group, place_at(group, group->seen)->id);
     return (uint16_t)(tail - group->head);
+}
+
+uint32_t groups_missing(struct ring *ring)
+{
+    uint32_t missing = 0;
+    for (uint16_t i = 0; i < GROUPS_MAX; i++) {
+        struct group *group = group_at(ring, i);
+        if (group == NULL)
+            continue;
+        (void)group_count(ring, group); /* sees what was offered last */
+        for (uint32_t id = 0; id < group->ids_room; id++)
+            missing += group->hands[id] == WITH_THEM;
+    }
+    return missing;
 }
 
 bool group_peek(struct ring *ring, uint16_t number, vigil_iov *space)
@@ -112,7 +128,7 @@ uint32_t group_filled(struct ring *ring, uint16_t number, uint32_t n)
     if (group->incremental)
         place->len = 0;
     if (place->id < group->ids_room)
-        group->with_us[place->id] = 0;
+        group->hands[place->id] = WITH_THEM;
     group->head++;
     return flags;
 }

@@ -79,6 +79,8 @@ void world_signal(int fd);
 void world_rings_settle(void);
 /* Whether one of them polls that file, and so holds it open. */
 bool world_rings_poll(const struct sim_file *file);
+/* How many buffers they have filled that were not given back. */
+uint32_t world_rings_miss(void);
 
 /* ---- backends.c ---- */
 
