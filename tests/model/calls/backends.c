@@ -13,7 +13,7 @@
  * kernel.  VIGIL_SIM_PLANT names a fault that a backend could have: it is put around each, and must
  * be found (tests/model/run has them all).
  */
-#include "world.h"
+#include "uring.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -238,9 +238,14 @@ static bool answers(const struct sim_turner *turner)
 /* Each must have been looked at in the end. */
 static void declare(struct modelled *m)
 {
-    static const char *const oracles[] = { "operations end once", "each buffer is offered once" };
-    for (size_t i = 0; i < VIGIL_COUNT(oracles); i++)
-        vigil__sim_oracle_declare(m->turner.host->sim, oracles[i]);
+    vigil_sim *sim = m->turner.host->sim;
+    vigil__sim_oracle_declare(sim, "operations end once");
+    vigil__sim_oracle_declare(sim, "each buffer is offered once");
+    vigil__sim_oracle_declare(sim, REACHED_LATE);
+    vigil__sim_oracle_declare(sim, REACHED_OVERFLOW);
+    vigil__sim_oracle_declare(sim, REACHED_EMPTY);
+    if (m->frame.kernel->bundles && !m->frame.kernel->incremental)
+        vigil__sim_oracle_declare(sim, REACHED_SHORT);
 }
 
 static const struct world_kernel *kernel_of(vigil_sim *sim)

@@ -65,6 +65,12 @@ struct kept { /* a completion that found no place */
     struct vigil__cqe cqe;
 };
 
+/* What must have come up in the worlds of a kernel, or they show less than is said. */
+#define REACHED_SHORT    "reached: a bundle ends in a buffer that is not full"
+#define REACHED_LATE     "reached: a cancel finds that it has ended already"
+#define REACHED_OVERFLOW "reached: a completion finds no place"
+#define REACHED_EMPTY    "reached: no buffer is left in the ring"
+
 /* ---- uring_requests.c ---- */
 
 void request_submit(struct ring *ring, const struct vigil__sqe *sqe);

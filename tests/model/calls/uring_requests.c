@@ -46,6 +46,7 @@ bool ring_post(struct ring *ring, uint64_t user_data, int32_t res, uint32_t flag
         cq_put(ring, &cqe);
         return true;
     }
+    vigil__sim_oracle_count(ring->sim, REACHED_OVERFLOW);
     if (aux)
         return false;
     struct kept *kept = malloc(sizeof(*kept));
@@ -174,8 +175,11 @@ static int32_t receive_bundle(struct request *request, uint32_t *flags)
         uint32_t filled = group_filled(ring, group, (uint32_t)n);
         *flags = i == 0 ? filled : *flags;
         sum += n;
-        if ((size_t)n < space.len)
+        if ((size_t)n < space.len) {
+            if (i > 0)
+                vigil__sim_oracle_count(ring->sim, REACHED_SHORT);
             break; /* all but the last are full */
+        }
     }
     return sum;
 }
@@ -189,7 +193,10 @@ static int32_t receive_one(struct request *request, uint32_t *flags)
         return vigil__sim_read(request->file, (void *)(uintptr_t)sqe->addr, sqe->len);
     bool ready = (vigil__sim_ready(request->file) & VIGIL_IN) != 0;
     bool starved = ready && !world.dead && world_fault(VIGIL_SIM_NO_BUFFERS);
-    if (starved || !group_peek(request->ring, sqe->buf_group, &space))
+    bool empty = !group_peek(request->ring, sqe->buf_group, &space);
+    if (empty)
+        vigil__sim_oracle_count(request->ring->sim, REACHED_EMPTY);
+    if (starved || empty)
         return VIGIL_ENOBUFS; /* also where nothing has come yet */
     if ((sqe->how & VIGIL__URING_BUNDLE) != 0)
         return receive_bundle(request, flags);
@@ -351,6 +358,8 @@ static struct request *request_find(struct ring *ring, uint64_t user_data, bool 
 static int32_t take_back(struct ring *ring, uint64_t user_data, bool polls)
 {
     struct request *request = request_find(ring, user_data, polls);
+    if (request == NULL && !polls)
+        vigil__sim_oracle_count(ring->sim, REACHED_LATE);
     if (request == NULL)
         return VIGIL_ENOENT;
     if (polls && has_work(request))

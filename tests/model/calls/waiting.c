@@ -102,17 +102,19 @@ static int select_count(int fd_count, unsigned long *const asked[3])
     return n;
 }
 
-/* The sets become what is ready of them. */
+/* The sets become what is ready of them.  (BUGS of select(2): what it tells may block.) */
 static int select_answer(int fd_count, unsigned long *const asked[3])
 {
-    int n = 0;
+    int n = 0, spurious = world_spurious((uint32_t)fd_count);
     for (int fd = 0; fd < fd_count; fd++) {
         const struct sim_file *file = world_file(fd);
         unsigned ready = file != NULL ? vigil__sim_ready(file) : 0;
         for (int set = 0; set < 3; set++) {
             if (!has_bit(asked[set], fd))
                 continue;
-            if ((ready & select_takes[set]) != 0 && !world_late())
+            bool told = (ready & select_takes[set]) != 0 ? !world_late()
+                                                         : fd == spurious && set < 2;
+            if (told)
                 n++;
             else
                 asked[set][fd / WORD_BITS] &= ~(1UL << (unsigned)(fd % WORD_BITS));
