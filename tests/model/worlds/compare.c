@@ -11,7 +11,7 @@ enum { ALL = VIGIL_IN | VIGIL_PRI | VIGIL_OUT | VIGIL_RDHUP };
     static void script_##name(struct machine *m); \
     TEST(name)                                    \
     {                                             \
-        compare(script_##name, 0);                \
+        compare(script_##name);                   \
     }                                             \
     static void script_##name(struct machine *m)
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * compare_uring.c -- holds the model of io_uring to this machine's kernel: each script runs on
- * both, and what they show must be the same.  The user_data of polls is 100 and more.
+ * both, the model being that of the kernel that runs here, and what they show must be the same.  On
+ * older kernels `make test-kernels` runs it.  The user_data of polls is 100 and more.
  */
 #include <sys/mman.h>
 
@@ -23,12 +24,21 @@ static void needs(uint32_t features)
         SKIP("this kernel does not have what is compared");
 }
 
+/* A script for every kernel: what it refuses is what is compared. */
+#define SCRIPT_OF_ALL(name)                       \
+    static void script_##name(struct machine *m); \
+    TEST(name)                                    \
+    {                                             \
+        compare(script_##name);                   \
+    }                                             \
+    static void script_##name(struct machine *m)
+
 #define SCRIPT(name, features)                    \
     static void script_##name(struct machine *m); \
     TEST(name)                                    \
     {                                             \
         needs(features);                          \
-        compare(script_##name, 0);                \
+        compare(script_##name);                   \
     }                                             \
     static void script_##name(struct machine *m)
 
@@ -596,20 +606,71 @@ static const struct {
     { 8, 0, VIGIL__URING_SETUP_DEFER_TASKRUN },
     { 8, 0, VIGIL__URING_SETUP_DEFER_TASKRUN | VIGIL__URING_SETUP_SINGLE_ISSUER },
     { 8, 0, VIGIL__URING_SETUP_NO_SQARRAY },
+    { 8, 0, VIGIL__URING_SETUP_CLAMP },
+    { 40000, 0, VIGIL__URING_SETUP_CLAMP },
+    { 8, 0, VIGIL__URING_SETUP_SUBMIT_ALL },
+    { 8, 0, VIGIL__URING_SETUP_COOP_TASKRUN },
+    { 8, 0, VIGIL__URING_SETUP_SINGLE_ISSUER },
     { 8, 0, 1u << 30 },
 };
 
-SCRIPT(set_up, 0)
+/* The features that somebody here asks for. */
+static const uint32_t features_asked = VIGIL__URING_FEAT_SINGLE_MMAP | VIGIL__URING_FEAT_NODROP |
+                                       VIGIL__URING_FEAT_EXT_ARG | VIGIL__URING_FEAT_CQE_SKIP |
+                                       VIGIL__URING_FEAT_RECVSEND_BUNDLE |
+                                       VIGIL__URING_FEAT_MIN_TIMEOUT;
+
+SCRIPT_OF_ALL(set_up)
 {
     for (size_t i = 0; i < VIGIL_COUNT(setups); i++) {
         struct vigil__uring_params params = { .cq_entries = setups[i].cq,
                                               .flags = setups[i].flags };
         int fd = m->calls->uring_setup(setups[i].sq, &params);
-        tell(m, "row %zu: %s, %u, %u", i, fd >= 0 ? "0" : result_text(fd),
-             fd >= 0 ? params.sq_entries : 0, fd >= 0 ? params.cq_entries : 0);
+        tell(m, "row %zu: %s, %u, %u, features 0x%x", i, fd >= 0 ? "0" : result_text(fd),
+             fd >= 0 ? params.sq_entries : 0, fd >= 0 ? params.cq_entries : 0,
+             fd >= 0 ? params.features & features_asked : 0);
         if (fd >= 0)
             m->calls->close(fd);
     }
+}
+
+/* The library's own ring: with which flags it opens, or that it does not. */
+SCRIPT_OF_ALL(the_ring_of_the_library)
+{
+    struct vigil__ring ring;
+    int err = m->calls->ring_open(&ring, 8, 16);
+    tell(m, "%s, flags 0x%x", result_text(err), err == 0 ? ring.setup_flags : 0);
+    if (err == 0)
+        m->calls->ring_close(&ring);
+}
+
+/* Bundles, buffers filled bit by bit and flags of each request, where they are not there yet. */
+SCRIPT(what_is_asked_of_a_request, 0)
+{
+    static const uint16_t how[] = { VIGIL__URING_BUNDLE, VIGIL__URING_RECV_MULTISHOT, 1u << 14 };
+    struct vigil__ring ring;
+    struct bufs bufs;
+    int fds[2];
+    ring_open(m, &ring, 16, 64);
+    unix_pair(m, fds);
+    int err = bufs_register(m, &ring, &bufs, VIGIL__URING_BUF_RING_INCREMENTAL);
+    tell(m, "bit by bit: %s", result_text(err));
+    bufs_close(m, &bufs);
+    if (err == 0) {
+        struct vigil__uring_buf_ring asked = { .group = GROUP };
+        (void)m->calls->uring_register(ring.fd, VIGIL__URING_UNREGISTER_BUF_RING, &asked, 1);
+    }
+    bufs_open(m, &ring, &bufs, 0);
+    for (uint64_t i = 0; i < VIGIL_COUNT(how); i++) {
+        ask_recv(m, &ring, fds[0], how[i], i);
+        look_ring(m, &ring);
+        put(m, fds[1], 3);
+        look_ring(m, &ring);
+        ask_cancel(m, &ring, VIGIL__URING_CANCEL, i, 50 + i);
+        look_ring(m, &ring);
+        take_all(m, fds[0]);
+    }
+    close_all(m, &ring, &bufs, fds);
 }
 
 SCRIPT(rings_of_buffers, VIGIL__URING_FEAT_MIN_TIMEOUT)
