@@ -377,6 +377,8 @@ static int attach(struct knotes *knotes, struct knote *knote)
     int fd = (int)knote->event.ident;
     knote->kind = kind_of(fd);
     int error = attach_check(queue, &knote->event, knote->kind);
+    if (error == 0 && kevent_model.no_memory)
+        error = ENOMEM; /* ERRORS */
     if (error != 0)
         return error;
     listen_to(queue, -1);

@@ -9,6 +9,7 @@
 
 extern struct kevent_model {
     bool refuse_terminals; /* macOS: /dev/tty has no filter */
+    bool no_memory;        /* for one more filter: ENOMEM */
     int calls;             /* of kevent(), by any thread of this process */
 } kevent_model;
 

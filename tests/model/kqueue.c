@@ -310,6 +310,33 @@ TEST(a_terminal_that_has_no_filter_is_refused_at_once)
     close_pair(fds);
 }
 
+/* It was told as an error of the descriptor, and tried again at once, for as long as it lasted. */
+TEST(a_kernel_without_memory_for_a_change_is_asked_again_a_little_later)
+{
+    vigil_poller *poller = open_poller();
+    vigil_reg reg;
+    int fds[2];
+    unix_pair(fds);
+    reg = add(poller, fds[0], VIGIL_PRI, 0);
+    kevent_model.no_memory = true;
+    EQ_INT(VIGIL_ENOMEM, vigil_poller_register(poller, fds[1], VIGIL_IN, 1, &(vigil_reg){ 0 }));
+    EQ_INT(0, vigil_poller_modify(poller, reg, VIGIL_OUT));
+    int before = kevent_model.calls, n = 0;
+    vigil_event event;
+    vigil_ns start = now_ns();
+    while (n == 0 && now_ns() - start < VIGIL_MS(15))
+        n = vigil_poller_wait(poller, &event, 1, VIGIL_MS(15));
+    EQ_INT(0, n, "nothing is wrong with the descriptor");
+    OK(kevent_model.calls - before <= 2 * 15 + 4, "%d calls", kevent_model.calls - before);
+    kevent_model.no_memory = false;
+    for (int i = 0; i < 5 && n == 0; i++)
+        n = vigil_poller_wait(poller, &event, 1, VIGIL_S(20));
+    EQ_INT(1, n);
+    EQ_INT(VIGIL_OUT, event.events);
+    vigil_poller_close(poller);
+    close_pair(fds);
+}
+
 /* ---- the descriptor of the queue ---------------------------------------------------------- */
 
 struct opened {
