@@ -13,27 +13,31 @@
 enum { SQ_MAX = 32768, PAGE = 4096 };
 
 /* Flags of set-up and features that came together. */
-#define FLAGS_5_17    (VIGIL__URING_SETUP_CQSIZE | VIGIL__URING_SETUP_CLAMP)
-#define FLAGS_5_18    (FLAGS_5_17 | VIGIL__URING_SETUP_SUBMIT_ALL)
-#define COOPERATIVE   (VIGIL__URING_SETUP_COOP_TASKRUN | VIGIL__URING_SETUP_TASKRUN_FLAG)
-#define FLAGS_5_19    (FLAGS_5_18 | COOPERATIVE)
-#define FLAGS_6_0     (FLAGS_5_19 | VIGIL__URING_SETUP_SINGLE_ISSUER)
-#define FLAGS_6_1     (FLAGS_6_0 | VIGIL__URING_SETUP_DEFER_TASKRUN)
-#define FLAGS_6_6     (FLAGS_6_1 | VIGIL__URING_SETUP_NO_SQARRAY)
-#define FEATURES_5_10 (VIGIL__URING_FEAT_SINGLE_MMAP | VIGIL__URING_FEAT_NODROP)
-#define FEATURES_5_17 (FEATURES_5_10 | VIGIL__URING_FEAT_EXT_ARG | VIGIL__URING_FEAT_CQE_SKIP)
+#define FLAGS_5_17  (VIGIL__URING_SETUP_CQSIZE | VIGIL__URING_SETUP_CLAMP)
+#define FLAGS_5_18  (FLAGS_5_17 | VIGIL__URING_SETUP_SUBMIT_ALL)
+#define COOPERATIVE (VIGIL__URING_SETUP_COOP_TASKRUN | VIGIL__URING_SETUP_TASKRUN_FLAG)
+#define FLAGS_5_19  (FLAGS_5_18 | COOPERATIVE)
+#define FLAGS_6_0   (FLAGS_5_19 | VIGIL__URING_SETUP_SINGLE_ISSUER)
+#define FLAGS_6_1   (FLAGS_6_0 | VIGIL__URING_SETUP_DEFER_TASKRUN)
+#define FLAGS_6_6   (FLAGS_6_1 | VIGIL__URING_SETUP_NO_SQARRAY)
+#define FEATURES_5_15 \
+    (VIGIL__URING_FEAT_SINGLE_MMAP | VIGIL__URING_FEAT_NODROP | VIGIL__URING_FEAT_EXT_ARG)
+#define FEATURES_5_17 (FEATURES_5_15 | VIGIL__URING_FEAT_CQE_SKIP)
 #define FEATURES_6_10 (FEATURES_5_17 | VIGIL__URING_FEAT_RECVSEND_BUNDLE)
 #define FEATURES_6_12 (FEATURES_6_10 | VIGIL__URING_FEAT_MIN_TIMEOUT)
 
+/* 6.18, 6.12, 6.1 and 5.10 were compared with these kernels: worlds/compare_uring.c.  5.10 as its
+ * later releases have it: with the io_uring of 5.15. */
 const struct world_kernel world_kernels[WORLD_KERNELS] = {
-    { "6.12", FLAGS_6_6, FEATURES_6_12, true, true, true, true, true },
-    { "6.10", FLAGS_6_6, FEATURES_6_10, true, true, true, true, false },
-    { "6.6", FLAGS_6_6, FEATURES_5_17, true, true, true, false, false },
-    { "6.1", FLAGS_6_1, FEATURES_5_17, true, true, true, false, false },
-    { "5.19", FLAGS_5_19, FEATURES_5_17, true, true, false, false, false },
-    { "5.17", FLAGS_5_17, FEATURES_5_17, false, false, false, false, false },
-    { "5.10", FLAGS_5_17, FEATURES_5_10, false, false, false, false, false },
-    { "none", 0, 0, false, false, false, false, false },
+    { "6.18", FLAGS_6_6, FEATURES_6_12, true, true, true, true, true, true, true },
+    { "6.12", FLAGS_6_6, FEATURES_6_12, true, true, true, true, true, true, false },
+    { "6.10", FLAGS_6_6, FEATURES_6_10, true, true, true, true, false, true, false },
+    { "6.6", FLAGS_6_6, FEATURES_5_17, true, true, true, false, false, true, false },
+    { "6.1", FLAGS_6_1, FEATURES_5_17, true, true, true, false, false, false, false },
+    { "5.19", FLAGS_5_19, FEATURES_5_17, true, true, false, false, false, false, false },
+    { "5.17", FLAGS_5_17, FEATURES_5_17, false, false, false, false, false, false, false },
+    { "5.10", FLAGS_5_17, FEATURES_5_15, false, false, false, false, false, false, false },
+    { "none", 0, 0, false, false, false, false, false, false, false },
 };
 
 static struct vigil__link rings = { &rings, &rings };

@@ -207,6 +207,15 @@ static int32_t receive_one(struct request *request, uint32_t *flags)
     return n;
 }
 
+/* Whether the kernel knows that it is, without trying. */
+static bool is_known_empty(const struct request *request)
+{
+    const struct world_kernel *kernel = request->ring->kernel;
+    bool is_unix = request->file->local.family == VIGIL_FAMILY_UNIX;
+    bool knows = is_unix ? kernel->knows_unix_empty : kernel->knows_tcp_empty;
+    return knows && (vigil__sim_ready(request->file) & VIGIL_IN) == 0;
+}
+
 static bool receive_run(struct request *request)
 {
     for (int i = 0; i < ROUNDS_MAX; i++) {
@@ -219,8 +228,8 @@ static bool receive_run(struct request *request)
             request_end(request, res, flags);
             return true;
         }
-        if ((vigil__sim_ready(request->file) & VIGIL_IN) == 0)
-            return false; /* it is known to be empty, and no buffer is looked for */
+        if (is_known_empty(request))
+            return false;
     }
     return false;
 }

@@ -20,9 +20,11 @@ struct world_kernel {
     const char *name;
     uint32_t setup_flags, features; /* 0 features: no io_uring at all */
     bool ring_of_bufs, accept_multishot, recv_multishot, bundles, incremental;
+    /* Of which sockets it is known that nothing is left, so that no buffer is looked for. */
+    bool knows_tcp_empty, knows_unix_empty;
 };
 extern const struct world_kernel world_kernels[]; /* newest first */
-enum { WORLD_KERNELS = 8 };
+enum { WORLD_KERNELS = 9 };
 
 /* For whom the calls are that are made now. */
 struct world_frame {

@@ -317,14 +317,14 @@ SCRIPT(receives_that_go_on, 0)
     close_all(m, &ring, &bufs, fds);
 }
 
-SCRIPT(receives_run_out_of_buffers, 0)
+static void run_out_of_buffers(struct machine *m, void (*pair)(struct machine *m, int fds[2]))
 {
     struct vigil__ring ring;
     struct bufs bufs;
     int fds[2];
     ring_open(m, &ring, 16, 64);
     bufs_open(m, &ring, &bufs, 0);
-    unix_pair(m, fds);
+    pair(m, fds);
     ask_recv(m, &ring, fds[0], VIGIL__URING_RECV_MULTISHOT, 1);
     put(m, fds[1], BUFS * BUF_SIZE + 20);
     look_ring(m, &ring);
@@ -336,6 +336,16 @@ SCRIPT(receives_run_out_of_buffers, 0)
     ask_recv(m, &ring, fds[0], 0, 4); /* an empty group fails at once, without data */
     look_ring(m, &ring);
     close_all(m, &ring, &bufs, fds);
+}
+
+SCRIPT(receives_of_unix_run_out_of_buffers, 0)
+{
+    run_out_of_buffers(m, unix_pair);
+}
+
+SCRIPT(receives_of_tcp_run_out_of_buffers, 0)
+{
+    run_out_of_buffers(m, tcp_pair);
 }
 
 SCRIPT(single_receives, 0)
