@@ -10,7 +10,7 @@
  */
 #include "poller/backend.h"
 
-#ifdef _WIN32
+#if defined(_WIN32) || defined(VIGIL_AFD_MODEL) /* tests/model */
 
 #include <stdatomic.h>
 

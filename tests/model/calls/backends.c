@@ -489,6 +489,12 @@ static int kqueue_open(void **self, const struct vigil__backend_config *config,
     return modelled_open(&vigil__backend_kqueue, self, config, found, true);
 }
 
+static int afd_open(void **self, const struct vigil__backend_config *config,
+                    struct vigil__backend_caps *found)
+{
+    return modelled_open(&vigil__backend_afd, self, config, found, true);
+}
+
 static int uring_open(void **self, const struct vigil__backend_config *config,
                       struct vigil__backend_caps *found)
 {
@@ -520,6 +526,7 @@ const struct vigil__backend modelled_kqueue = {
     .fd = modelled_fd,
     .flush = modelled_flush,
 };
+const struct vigil__backend modelled_afd = { .name = "afd", .open = afd_open, EVERY_BACKEND };
 const struct vigil__backend modelled_uring = {
     .name = "io_uring",
     .open = uring_open,
@@ -548,18 +555,21 @@ const struct vigil__backend modelled_uring_polls = {
 #define POLL           &modelled_poll
 #define SELECT         &modelled_select
 #define KQUEUE         &modelled_kqueue
+#define AFD            &modelled_afd
 #define URING          &modelled_uring
 static const struct {
     const char *name;
-    const struct vigil__backend *const list[8];
+    const struct vigil__backend *const list[9];
 } lists[] = {
-    { "epoll", { EPOLL, POLL, SELECT, KQUEUE, URING, THE_WORLDS_OWN } },
-    { "poll", { POLL, SELECT, EPOLL, KQUEUE, URING, THE_WORLDS_OWN } },
-    { "select", { SELECT, EPOLL, POLL, KQUEUE, URING, THE_WORLDS_OWN } },
-    { "kqueue", { KQUEUE, EPOLL, POLL, SELECT, URING, THE_WORLDS_OWN } },
+    { "epoll", { EPOLL, POLL, SELECT, KQUEUE, AFD, URING, THE_WORLDS_OWN } },
+    { "poll", { POLL, SELECT, EPOLL, KQUEUE, AFD, URING, THE_WORLDS_OWN } },
+    { "select", { SELECT, EPOLL, POLL, KQUEUE, AFD, URING, THE_WORLDS_OWN } },
+    { "kqueue", { KQUEUE, EPOLL, POLL, SELECT, AFD, URING, THE_WORLDS_OWN } },
+    { "afd", { AFD, EPOLL, POLL, SELECT, KQUEUE, URING, THE_WORLDS_OWN } },
     /* a kernel may have none: then it is the next one */
-    { "io_uring", { URING, EPOLL, POLL, SELECT, KQUEUE, THE_WORLDS_OWN } },
-    { "io_uring_polls", { &modelled_uring_polls, EPOLL, POLL, SELECT, KQUEUE, THE_WORLDS_OWN } },
+    { "io_uring", { URING, EPOLL, POLL, SELECT, KQUEUE, AFD, THE_WORLDS_OWN } },
+    { "io_uring_polls",
+      { &modelled_uring_polls, EPOLL, POLL, SELECT, KQUEUE, AFD, THE_WORLDS_OWN } },
 };
 
 const struct vigil__backend *const *vigil__sim_backends(struct sim_host *host)

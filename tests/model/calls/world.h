@@ -88,7 +88,7 @@ uint32_t world_rings_miss(void);
 
 /* The library's backends, each on its model. */
 extern const struct vigil__backend modelled_epoll, modelled_poll, modelled_select, modelled_kqueue;
-extern const struct vigil__backend modelled_uring;
+extern const struct vigil__backend modelled_afd, modelled_uring;
 extern const struct vigil__backend modelled_uring_polls; /* io_uring for readiness alone */
 
 #endif
