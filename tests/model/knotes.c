@@ -211,8 +211,8 @@ static int apply(struct knotes *knotes, const struct kevent *change)
     return 0;
 }
 
-/* RETURN VALUES: a change that fails is told there, with EV_ERROR and its errno in data; where there
- * is no room for that the call fails, and what comes behind is not done. */
+/* RETURN VALUES: a change that fails is told there, with EV_ERROR and its errno in data; where
+ * there is no room for that the call fails, and what comes behind is not done. */
 int knotes_change(struct knotes *knotes, const struct kevent *changes, int count,
                   struct kevent *out, int room)
 {

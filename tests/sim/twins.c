@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * twins.c -- scenario: the same program on every backend that a host offers, without faults: each
- * connection sees the same, in the same order; and where nothing is left to chance (the zero choice,
- * and a quarter of all worlds), at the same times, in the same pieces, and beside the others in the
- * same order.
+ * connection sees the same, in the same order; and where nothing is left to chance (the zero
+ * choice, and a quarter of all worlds), at the same times, in the same pieces, and beside the
+ * others in the same order.
  */
 #include "sim/rig.h"
 

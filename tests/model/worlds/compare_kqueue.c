@@ -99,9 +99,9 @@ static void close_all(struct machine *m, int kq, const int fds[2])
 
 typedef void pair_fn(struct machine *m, int fds[2]);
 
-/* EVFILT_READ, Sockets: when there is data, how much in `data`; shut down reading is EV_EOF, also in
- * front of data that is still there.  EVFILT_WRITE: when there is room, and EV_EOF when the writing
- * side is shut down. */
+/* EVFILT_READ, Sockets: when there is data, how much in `data`; shut down reading is EV_EOF, also
+ * in front of data that is still there.  EVFILT_WRITE: when there is room, and EV_EOF when the
+ * writing side is shut down. */
 static void life_of(struct machine *m, pair_fn *pair)
 {
     int fds[2];
