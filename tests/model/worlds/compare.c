@@ -7,14 +7,6 @@
 
 enum { ALL = VIGIL_IN | VIGIL_PRI | VIGIL_OUT | VIGIL_RDHUP };
 
-#define SCRIPT(name)                              \
-    static void script_##name(struct machine *m); \
-    TEST(name)                                    \
-    {                                             \
-        compare(script_##name);                   \
-    }                                             \
-    static void script_##name(struct machine *m)
-
 static void look_all(struct machine *m, int fd)
 {
     look_poll(m, &fd, 1, ALL);

@@ -10,14 +10,6 @@
  */
 #include "machine.h"
 
-#define SCRIPT(name)                              \
-    static void script_##name(struct machine *m); \
-    TEST(name)                                    \
-    {                                             \
-        compare(script_##name);                   \
-    }                                             \
-    static void script_##name(struct machine *m)
-
 enum { EVENTS_MAX = 16 };
 
 static const uintptr_t user_ident = 77;

@@ -388,4 +388,13 @@ TEST_MAYBE_UNUSED static void compare(script_fn *script)
         EQ_STR(real.line[i], modelled.line[i], "line %d; the kernel first, then the model", i);
 }
 
+/* A test that runs the script below it on both. */
+#define SCRIPT(name)                              \
+    static void script_##name(struct machine *m); \
+    TEST(name)                                    \
+    {                                             \
+        compare(script_##name);                   \
+    }                                             \
+    static void script_##name(struct machine *m)
+
 #endif
