@@ -24,6 +24,7 @@ struct port {
     struct vigil__link link; /* among all */
     const struct sim_turner *turner;
     int fd;
+    uint32_t spared;                    /* polls that begin for sure */
     bool closed;                        /* by the end of its process: it still ends what is asked */
     struct vigil__link under_way, done; /* oldest first */
 };
@@ -299,12 +300,18 @@ int vigil__call_afd_base(vigil_fd fd, uintptr_t *base)
     return file->kind == SIM_SOCKET || file->kind == SIM_LISTENER ? 0 : VIGIL_ENOTSUP;
 }
 
-/* Once: a wait that fails serves nobody, and is taken up again. */
-static bool short_of_memory(void)
+/* A wait that fails serves nobody: the next ones go on, or a shortage that lasts would starve. */
+static bool short_of_memory(struct port *port)
 {
+    enum { SPARED = 64 };
+    if (port->spared > 0) {
+        port->spared--;
+        return false;
+    }
     bool is = !world.dead && world_fault(VIGIL_SIM_ENOMEM);
     if (is)
         vigil__sim_hurt(world.host);
+    port->spared = is ? SPARED : 0;
     return is;
 }
 
@@ -312,7 +319,8 @@ int vigil__call_afd_poll(uintptr_t afd, uintptr_t number, struct vigil__afd_requ
 {
     struct port *port = port_find(number);
     struct sim_file *file = world_file((int)request->socket);
-    if (port == NULL || vigil__sim_call(world.host, VIGIL_SIM_CALL_SET) < 0 || short_of_memory())
+    if (port == NULL || vigil__sim_call(world.host, VIGIL_SIM_CALL_SET) < 0 ||
+        short_of_memory(port))
         return VIGIL_ENOMEM;
     struct poll *poll = poll_new();
     if (poll == NULL)
