@@ -70,10 +70,16 @@ static void may_close(struct peer *p, int why)
     p->may[-why] = true;
 }
 
+/* Memory that ran out may end anyone from then on, in the very turn in which it did. */
+static bool may_end(const struct peer *p, int why)
+{
+    return p->may[-why] || (why == VIGIL_ENOMEM && memory_trouble());
+}
+
 /* Whether what is queued may be dropped. */
 static bool may_drop(const struct peer *p)
 {
-    return p->aborted || p->failed || p->may[-VIGIL_ENOMEM] || p->may[-VIGIL_EPROTO] ||
+    return p->aborted || p->failed || may_end(p, VIGIL_ENOMEM) || p->may[-VIGIL_EPROTO] ||
            p->may[-VIGIL_ELIMIT] || p->may[-VIGIL_ECONNRESET] || p->may[-VIGIL_ECANCELED];
 }
 
@@ -440,7 +446,7 @@ static void on_writable(vigil_loop *loop, vigil_conn conn, void *ctx)
 static void on_close(vigil_loop *loop, vigil_conn conn, void *ctx, int why)
 {
     struct peer *p = called(loop, conn, ctx);
-    CHECK(why <= 0 && why > -REASONS && (why == VIGIL_OK || p->may[-why]), "closed for %d", why);
+    CHECK(why <= 0 && why > -REASONS && (why == VIGIL_OK || may_end(p, why)), "closed for %d", why);
     CHECK(p->owned == 0, "close before done");
     if (why == VIGIL_OK) {
         CHECK(p->ended && p->count == 0, "%zu bytes never went out", p->queued);
@@ -584,12 +590,9 @@ static void turn(void)
     int status = vigil_loop_turn(t.loop, FUZZ_OF(&t.in, timeouts));
     CHECK(status >= 0, "%d", status);
     t.turning = false;
-    bool memory = memory_trouble();
     for (int i = 0; i < PEERS; i++) {
         struct peer *p = &t.peers[i];
         size_t queued;
-        if (memory)
-            may_close(p, VIGIL_ENOMEM);
         if (queued_now(p, &queued))
             CHECK(queued == p->queued, "%zu bytes are queued, want %zu", queued, p->queued);
     }
@@ -712,8 +715,6 @@ static void end(void)
         struct peer *p = &t.peers[i];
         p->manner = 1;
         (void)vigil_resume(t.loop, p->conn); /* gone: no matter */
-        if (memory_trouble())
-            may_close(p, VIGIL_ENOMEM);
     }
     if (calm) {
         turns();
