@@ -466,14 +466,15 @@ ON_AFL = $(SANITIZED) B=$(B)/afl CC=afl-clang-fast FUZZ_MAIN=-fsanitize=fuzzer \
 
 FUZZ_LONG = scripts/fuzz libfuzzer --keep --seed 0 --seconds $(FUZZ_SECONDS)
 
+FUZZ_SEED = $(or $(filter-out 0,$(COMMITS)),1)# libFuzzer's, in test-fuzz: another with each commit
 fuzz:  ## each target of fuzz/ for FUZZ_SECONDS with libFuzzer, and with AFL++
 	@scripts/setup fuzz || echo '  what is not there is skipped'
 	@$(STEPS) fuzzers fuzz-libfuzzer fuzz-afl
 
-test-fuzz: fuzzers  ## the fuzzers' corpora once more, and a few seconds of libFuzzer each
+test-fuzz: fuzzers  ## the fuzzers' corpora once more, and a few seconds of libFuzzer each, from FUZZ_SEED
 	+@$(ON_LIBFUZZER) fuzzers
 	@$(TAP) $(TARGETS:%='scripts/fuzz replay --build $(B) %') \
-	    $(TARGETS:%='scripts/fuzz libfuzzer --build $(B)/libfuzzer %')
+	    $(TARGETS:%='scripts/fuzz libfuzzer --seed $(FUZZ_SEED) --build $(B)/libfuzzer %')
 
 fuzz-libfuzzer:
 	+@$(ON_LIBFUZZER) fuzzers
