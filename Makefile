@@ -46,6 +46,7 @@ MODELLED := $(patsubst %.c,$(B)/%,$(wildcard tests/model/worlds/*.c))
 COMPARED := $(filter %/compare %/compare_uring %/compare_kqueue,$(MODELLED))
 ON_KERNELS := $(filter-out %/compare_kqueue,$(COMPARED))# that of kevent() has no kernel here
 IN_WORLDS := $(filter-out $(COMPARED),$(MODELLED)) $(B)/tests/model/worlds/sim
+SCENES   := $(patsubst %.c,$(B)/%.o,$(filter-out %/main.c,$(wildcard tests/sim/*.c)))
 MODELS   := $(patsubst %.c,$(B)/%,$(filter-out \
             %/kevent.c %/knotes.c,$(wildcard tests/model/*.c)))
 CONFORM  := $(patsubst %.c,$(B)/%,$(wildcard tests/conform/*.c)) \
@@ -170,11 +171,14 @@ $(B)/tests/%: SIM = $(B)/libvigil_sim.a
 $(B)/tests/%: tests/%.c $(B)/libvigil_sim.a $(B)/libvigil.a
 	$(call program,$(TEST_FLAGS))
 
-$(B)/tests/sim/sim: $(wildcard tests/sim/*.[ch]) $(B)/libvigil_sim.a $(B)/libvigil.a $(B)/flags
+$(B)/tests/sim/%.o: tests/sim/%.c $(B)/flags
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)$(CC) $(TEST_FLAGS) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(STATIC) -o $@ $(filter %.c,$^) \
-	    $(B)/libvigil_sim.a $(B)/libvigil.a
+	$(Q)$(CC) $(TEST_FLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/tests/sim/sim: $(B)/tests/sim/main.o $(SCENES) $(B)/libvigil_sim.a $(B)/libvigil.a
+	$(call say,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(STATIC) -pthread -o $@ $^
 
 # FUZZ_MAIN is what runs a target: here it only replays files; the fuzzers have one of their own.
 FUZZ_MAIN = $(B)/fuzz/replay.o
@@ -188,18 +192,16 @@ $(B)/fuzz/replay.o: fuzz/replay.c fuzz/fuzz.h $(B)/flags
 
 $(B)/fuzz/args: FUZZ_WITH = $(filter-out %/main.o,$(TOOL_OBJ))# the command line is the tool's
 $(B)/fuzz/args: $(TOOL_OBJ)
-WORLDS = $(filter-out %/main.c,$(wildcard tests/sim/*.c))
-$(B)/fuzz/worlds: FUZZ_WITH = $(WORLDS)
+$(B)/fuzz/worlds: FUZZ_WITH = $(SCENES)
 $(B)/fuzz/worlds: SIM = $(B)/libvigil_sim.a
-$(B)/fuzz/worlds: $(WORLDS) tests/sim/rig.h $(B)/libvigil_sim.a
+$(B)/fuzz/worlds: $(SCENES) $(B)/libvigil_sim.a
 
 # The same scenarios, with the library's own backends on models of their kernels.
-$(B)/tests/model/worlds/sim: $(wildcard tests/sim/*.[ch]) $(CALLS) $(B)/libvigil_sim.a \
-        $(B)/libvigil.a $(B)/flags
+$(B)/tests/model/worlds/sim: $(B)/tests/sim/main.o $(SCENES) $(CALLS) $(B)/libvigil_sim.a \
+        $(B)/libvigil.a
 	@mkdir -p $(@D)
-	$(call say,CC)
-	$(Q)$(CC) $(TEST_FLAGS) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(STATIC) -o $@ \
-	    $(filter tests/sim/%.c,$^) $(CALLS) $(B)/libvigil_sim.a $(B)/libvigil.a
+	$(call say,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(STATIC) -pthread -o $@ $^
 
 # vigil_select as it is where select(2) has no sets of any size: its own copy of one_call.c.
 $(B)/tests/conform/select_call_by_poll: tests/conform/select_call.c src/poller/one_call.c \
@@ -241,6 +243,7 @@ $(B)/flags: always
 -include $(addsuffix .d,$(EXAMPLES) $(BENCHES) $(TESTS) $(HELPERS) $(FUZZERS))
 -include $(addsuffix .d,$(FAULTS) $(ORDERS))
 -include $(CALLS:.o=.d) $(KERNELS_OBJ:.o=.d) $(addsuffix .d,$(MODELLED))
+-include $(SCENES:.o=.d) $(B)/tests/sim/main.d
 -include $(addsuffix .d,$(VIRTUAL)) $(WORLD_OBJ:.o=.d)
 
 .PHONY: windows test-windows windows-conform windows-interop windows-tutorial windows-battery
@@ -659,6 +662,6 @@ help:  ## this list
         under-sanitizer-battery static test-portability $(PORTABILITY) under-nothing \
         under-qemu-user test-kernels test-kernels-core kernel-programs guest-programs bench \
         check tidy install uninstall clean help always
-.SECONDARY: $(WORLD_OBJ)
+.SECONDARY: $(WORLD_OBJ) $(SCENES)
 .DELETE_ON_ERROR:
 .SUFFIXES:
