@@ -74,15 +74,17 @@ static bool have_room(vigil_sim *sim)
         return true;
     size_t was = sim->choice_room;
     size_t room = was * 2;
-    struct sim_choice *choices = vigil__resize(&sim->memory, sim->choices, was * sizeof(*choices),
-                                               room * sizeof(*choices));
-    if (choices == NULL)
+    struct sim_choice *choices = vigil__alloc(&sim->memory, room * sizeof(*choices));
+    uint32_t *values = vigil__alloc(&sim->memory, room * sizeof(*values));
+    if (choices == NULL || values == NULL) { /* both grow, or none: they have one size */
+        vigil__free(&sim->memory, choices, room * sizeof(*choices));
+        vigil__free(&sim->memory, values, room * sizeof(*values));
         return false;
+    }
+    memcpy(choices, sim->choices, was * sizeof(*choices));
+    memcpy(values, sim->values, was * sizeof(*values));
+    vigil__sim_choices_clear(sim);
     sim->choices = choices;
-    uint32_t *values = vigil__resize(&sim->memory, sim->values, was * sizeof(*values),
-                                     room * sizeof(*values));
-    if (values == NULL)
-        return false;
     sim->values = values;
     sim->choice_room = room;
     return true;
