@@ -260,9 +260,11 @@ static bool newcomer_make(struct sim_file *listener, struct sim_file *client)
 static int connect_unix(struct sim_file *file, const vigil_addr *to)
 {
     struct sim_file *listener = listener_find(file->host, &file->local, to);
-    if (listener == NULL)
-        return vigil__sim_name_find(file->host, to->path, to->path_len) != NULL ? VIGIL_ECONNREFUSED
-                                                                                : VIGIL_ENOENT;
+    if (listener == NULL) { /* an abstract name is there for whoever asks, as on Linux */
+        bool there = to->path[0] == '\0' ||
+                     vigil__sim_name_find(file->host, to->path, to->path_len) != NULL;
+        return there ? VIGIL_ECONNREFUSED : VIGIL_ENOENT;
+    }
     if (listener->waiting_count >= listener->backlog)
         return VIGIL_EBUSY;
     file->remote = *to;

@@ -206,7 +206,9 @@ static int host_reopen(void *self, vigil_fd fd)
 {
     struct sim_host *host = self;
     const struct sim_file *file = vigil__sim_fd_file(host, fd);
-    if (file == NULL || file->kind != SIM_PIPE)
+    if (file == NULL)
+        return VIGIL_EBADF;
+    if (file->kind != SIM_PIPE)
         return VIGIL_ENOTSUP;
     host->fds[fd].reopened = true;
     return 0;
