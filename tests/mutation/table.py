@@ -5,6 +5,8 @@
 import pathlib
 import re
 
+import suite
+
 BEGIN, END = "<!-- mutants -->\n", "<!-- /mutants -->\n"
 FIELDS = ("file", "does", "breaks", "caught")
 
@@ -25,6 +27,10 @@ class Mutant:
 
     def is_control(self):
         return self.breaks == ["nothing"]
+
+    def is_for(self, how):
+        """Whether all that may catch it runs that way: "windows" for one."""
+        return all(program.startswith(f"{how}:") for program, _ in self.caught)
 
     def take(self, key, value):
         """One field of the table.  `does` goes on in a line of its own."""
@@ -66,13 +72,15 @@ def check(mutant, points):
 
 
 def read(path):
-    """The mutants, and the points: "contract 1" to (what holds, why no mutant or "")."""
+    """The mutants, and the points: "contract 1" to what holds."""
     mutants, points, current = [], {}, None
     for number, line in enumerate(pathlib.Path(path).read_text(encoding="utf-8").split("\n"), 1):
         if line.startswith("#") or not line:
             continue
-        if point := re.match(r"((?:contract|trap) \d+): (.*?)(?: \[no mutant: (.*)\])?$", line):
-            points[point[1]] = (point[2], point[3] or "")
+        if point := re.match(r"((contract|trap) (\d+)): (.*)$", line):
+            if int(point[3]) != sum(name.startswith(point[2]) for name in points) + 1:
+                raise TableError(f"{point[1]} is out of its order")
+            points[point[1]] = point[4]
         elif name := re.match(r"mutant (\w+)$", line):
             current = Mutant(name[1])
             mutants.append(current)
@@ -93,7 +101,7 @@ def read(path):
 def missing_rows(mutant, root):
     """The rows that it names and that no test program has, by their text."""
     for program, row in mutant.caught:
-        path = pathlib.Path(root) / f"tests/{program.rpartition(':')[2]}.c"
+        path = pathlib.Path(root) / suite.source_of(program)
         name = row.split(" ")[0]
         if not re.fullmatch(r"[a-z_][a-z0-9_]*", name) or "/" not in program:
             continue  # the whole program, so many seeds, or another kind of row
@@ -102,9 +110,9 @@ def missing_rows(mutant, root):
 
 
 def unbroken(mutants, points):
-    """The points that no mutant breaks, without a reason."""
+    """The points that no mutant breaks."""
     broken = {point for mutant in mutants for point in mutant.breaks}
-    return [point for point, (_, why) in points.items() if point not in broken and not why]
+    return [point for point in points if point not in broken]
 
 
 def row_of(mutant, how):
@@ -114,9 +122,7 @@ def row_of(mutant, how):
 
 def legend(points):
     lines = ["", "| point | what holds |", "|---|---|"]
-    for name, (what, why) in points.items():
-        lines.append(f"| {name} | {what}{f' *(no mutant: {why})*' if why else ''} |")
-    return lines
+    return lines + [f"| {name} | {what} |" for name, what in points.items()]
 
 
 def section(mutants, points, caught):
