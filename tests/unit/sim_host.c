@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * sim_host.c -- the calls of a simulated host answer what this machine's do: the same script of
- * right and wrong calls on both, line by line.  What only a world has is asked besides.
+ * right and wrong calls on both, line by line.  Its memory, and what only a world has, is asked besides.
  */
 #include <signal.h>
 #include <stdarg.h>
@@ -11,6 +11,12 @@
 #include "sys/host.h"
 #include "test.h"
 #include "vigil_sim.h"
+
+#ifdef __has_feature /* clang says so, gcc by a macro */
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
 
 enum { LINES_MAX = 200, LINE_MAX = 80 };
 
@@ -457,6 +463,74 @@ TEST(half_a_pair_is_none)
     EQ_INT(VIGIL_EMFILE, vigil_sim_file(sim, h, "x", 1, &pair[0]));
     for (int i = 0; i < 3; i++)
         vigil_sim_close_fd(sim, h, fds[i]);
+    OK(vigil_sim_check_balance(sim), "%s", vigil_sim_failure(sim));
+    vigil_sim_close(sim);
+}
+
+static void *allocate(const vigil_host *h, void *old, size_t was, size_t n)
+{
+    return h->allocator.resize(h->allocator.ctx, old, was, n);
+}
+
+/* What its loops leave behind, and what they do to what they gave back, is told. */
+TEST(memory_is_counted_limited_and_watched)
+{
+    vigil_sim *sim;
+    REQUIRE(vigil_sim_open(&sim, NULL) == 0);
+    const vigil_host *h = vigil_sim_host(sim, "10.0.0.1",
+                                         &(vigil_sim_host_options){ .memory_limit = 1000 });
+    char *block = allocate(h, NULL, 0, 600);
+    REQUIRE(block != NULL);
+    OK(!vigil_sim_excused(sim, h, VIGIL_FD_NONE));
+    OK(allocate(h, NULL, 0, 600) == NULL, "above the limit");
+    OK(vigil_sim_excused(sim, h, VIGIL_FD_NONE), "which may end connections");
+    OK(allocate(h, block, 600, 0) == NULL);
+    OK(vigil_sim_check_balance(sim), "%s", vigil_sim_failure(sim));
+    block = allocate(h, NULL, 0, 10);
+    OK(!vigil_sim_check_balance(sim));
+    EQ_STR("everything is given back: 0 descriptors are open, 10 bytes in use",
+           vigil_sim_failure(sim));
+    vigil_sim_close(sim);
+}
+
+TEST(a_block_is_given_back_by_its_size)
+{
+    vigil_sim *sim;
+    REQUIRE(vigil_sim_open(&sim, NULL) == 0);
+    const vigil_host *h = vigil_sim_host(sim, "10.0.0.1", NULL);
+    (void)allocate(h, allocate(h, NULL, 0, 10), 11, 0); /* NULL: it is gone */
+    EQ_STR("sizes of blocks: a block of 10 bytes is called one of 11", vigil_sim_failure(sim));
+    vigil_sim_close(sim);
+}
+
+TEST(what_is_written_to_a_block_that_was_freed_is_seen)
+{
+#ifdef __SANITIZE_ADDRESS__
+    SKIP("ASan sees it first");
+#endif
+    for (int at = 0; at < 100; at += 99) {
+        vigil_sim *sim;
+        REQUIRE(vigil_sim_open(&sim, NULL) == 0);
+        const vigil_host *h = vigil_sim_host(sim, "10.0.0.1", NULL);
+        char *volatile block = allocate(h, NULL, 0, 100);
+        (void)allocate(h, block, 100, 0);
+        block[at] = 1;
+        OK(!vigil_sim_check_balance(sim));
+        EQ_STR("freed memory is left alone: a block was written to after it was freed",
+               vigil_sim_failure(sim));
+        vigil_sim_close(sim);
+    }
+}
+
+/* Which is found while the world runs, too, when so much was freed that it forgets the oldest. */
+TEST(what_was_freed_long_ago_is_looked_at_once_more)
+{
+    enum { SIZE = 1 << 20 };
+    vigil_sim *sim;
+    REQUIRE(vigil_sim_open(&sim, NULL) == 0);
+    const vigil_host *h = vigil_sim_host(sim, "10.0.0.1", NULL);
+    for (int i = 0; i < 10; i++)
+        (void)allocate(h, allocate(h, NULL, 0, SIZE), SIZE, 0);
     OK(vigil_sim_check_balance(sim), "%s", vigil_sim_failure(sim));
     vigil_sim_close(sim);
 }
