@@ -22,7 +22,7 @@ ROW_S = 40        # for each of its lines
 ROW_MIN_S = 10    # where it is known how long the row takes: that many times over, but no less
 ROW_TIMES = 10
 GRACE_S = 3       # to say which row it was that took too long
-SEEDS = {"sim/sim": 3000, "model/worlds/sim": 3000, "model/worlds/echo": 3000}  # unless one is named
+SEEDS = {"sim/sim": 3000, "model/worlds/sim": 3000, "model/worlds/echo": 3000}  # where none are named
 FAIL_STEP = {"fault": "16", "virtual": "64"}  # of the calls that could fail every so-manieth does
 WINE = "/usr/lib/wine/wine64"
 

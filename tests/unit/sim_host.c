@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * sim_host.c -- the calls of a simulated host answer what this machine's do: the same script of
- * right and wrong calls on both, line by line.  Its memory, and what only a world has, is asked besides.
+ * right and wrong calls on both, line by line.  Its memory, and what only a world has, is asked
+ * besides.
  */
 #include <signal.h>
 #include <stdarg.h>
