@@ -66,7 +66,7 @@ static bool deny_call(unsigned number, unsigned error)
 #endif
 }
 
-enum { CHILD_EARLY = 1, CHILD_FAILED, CHILD_CANNOT_DENY };
+enum { CHILD_EARLY = 1, CHILD_FAILED, CHILD_SPINS, CHILD_CANNOT_DENY };
 
 /* Waits of odd lengths on an old kernel. */
 static int wait_denied(int epoll, unsigned error)
@@ -85,24 +85,75 @@ static int wait_denied(int epoll, unsigned error)
     return 0;
 }
 
-/* Before Linux 5.11, and in some sandboxes, there are only milliseconds: they are rounded up. */
-TEST(epoll_without_nanoseconds_is_not_early)
+static void count(vigil_loop *loop, void *arg)
+{
+    (void)loop;
+    ++*(int *)arg;
+}
+
+/* What a program sees of that: a poller that waits as long as it was told, and a loop that does not
+ * turn for nothing until a timer is due. */
+static int program_denied(int unused, unsigned error)
+{
+    enum { TIMES = 20, TURNS_MAX = 4 * TIMES };
+    vigil_poller *poller;
+    vigil_loop *loop;
+    vigil_event event;
+    int fired = 0, turns = 0;
+    (void)unused;
+    if (!deny_call(441, error))
+        return CHILD_CANNOT_DENY;
+    if (vigil_poller_open(&poller, "epoll") != 0 ||
+        vigil_loop_open(&loop, &(vigil_loop_options){ .backend = "epoll" }) != 0)
+        return CHILD_FAILED;
+    for (int i = 0; i < TIMES; i++) {
+        vigil_ns start = now_ns();
+        if (vigil_poller_wait(poller, &event, 1, VIGIL_US(1500)) != 0)
+            return CHILD_FAILED;
+        if (now_ns() - start < VIGIL_US(1500))
+            return CHILD_EARLY;
+        if (vigil_after(loop, VIGIL_US(1500), count, &fired, NULL) != 0)
+            return CHILD_FAILED;
+        for (; fired == i; turns++)
+            if (vigil_loop_turn(loop, VIGIL_FOREVER) < 0)
+                return CHILD_FAILED;
+    }
+    vigil_loop_close(loop);
+    vigil_poller_close(poller);
+    return turns > TURNS_MAX ? CHILD_SPINS : 0;
+}
+
+/* Runs that in a child for which epoll_pwait2 is not to be had.  False: it cannot be denied. */
+static bool in_denied_child(int (*run)(int epoll, unsigned error), int epoll)
 {
     static const unsigned errors[] = { ENOSYS, EPERM };
-    int epoll = vigil__call_epoll_create();
-    REQUIRE(epoll >= 0);
     for (size_t i = 0; i < TEST_COUNT(errors); i++) {
         int status = -1;
         pid_t child = fork();
         REQUIRE(child >= 0);
         if (child == 0)
-            _exit(wait_denied(epoll, errors[i]));
+            _exit(run(epoll, errors[i]));
         REQUIRE(waitpid(child, &status, 0) == child);
-        if (WIFEXITED(status) && WEXITSTATUS(status) == CHILD_CANNOT_DENY) {
-            close(epoll);
-            SKIP("system calls cannot be denied here");
-        }
+        if (WIFEXITED(status) && WEXITSTATUS(status) == CHILD_CANNOT_DENY)
+            return false;
         EQ_INT(0, status, "%s: exit status times 256", strerror((int)errors[i]));
     }
+    return true;
+}
+
+/* Before Linux 5.11, and in some sandboxes, there are only milliseconds: they are rounded up. */
+TEST(epoll_without_nanoseconds_is_not_early)
+{
+    int epoll = vigil__call_epoll_create();
+    REQUIRE(epoll >= 0);
+    bool denied = in_denied_child(wait_denied, epoll);
     close(epoll);
+    if (!denied)
+        SKIP("system calls cannot be denied here");
+}
+
+TEST(a_program_without_nanoseconds_neither_wakes_early_nor_spins)
+{
+    if (!in_denied_child(program_denied, -1))
+        SKIP("system calls cannot be denied here");
 }

@@ -22,8 +22,9 @@ ROW_S = 40        # for each of its lines
 ROW_MIN_S = 10    # where it is known how long the row takes: that many times over, but no less
 ROW_TIMES = 10
 GRACE_S = 3       # to say which row it was that took too long
-SEEDS = {"sim/sim": 3000, "model/worlds/sim": 3000, "model/worlds/echo": 3000}  # where none are named
-FAIL_STEP = {"fault": "16", "virtual": "64"}  # of the calls that could fail every so-manieth does
+# Worlds, where no other number is named; and one of so many calls is made to fail.
+SEEDS = {"sim/sim": 3000, "model/worlds/sim": 3000, "model/worlds/echo": 3000}
+FAIL_STEP = {"fault": "16", "virtual": "64"}
 WINE = "/usr/lib/wine/wine64"
 
 RESULT = re.compile(r"(not )?ok\b\s*\d*\s*-?\s*([^#]*?)\s*(#\s*SKIP\b.*)?(#.*)?$", re.I)
@@ -31,6 +32,10 @@ TOO_LONG = re.compile(r"Bail out! time limit of (.*)")
 SEED = re.compile(r"seed (\d+) fails: ([^:]*)")  # they count from 1
 ORDER = re.compile(r".*VIGIL_SEED=(\d+) \S+/tests/threads/")  # so do these
 INJECTION = re.compile(r"# VIGIL_FAIL_ONLY='(\S+)'")
+
+
+def number(count, what):
+    return f"{count} {what}" if count == "1" else f"{count} {what}s"
 
 
 class BuildError(Exception):
@@ -64,9 +69,9 @@ class Outcome:
         elif "no such test" in line:
             self.missing = True
         elif seed := SEED.match(line):
-            self.failed, self.seeds = self.failed or seed[2], self.seeds or f"{seed[1]} seeds"
+            self.failed, self.seeds = self.failed or seed[2], self.seeds or number(seed[1], "seed")
         elif order := ORDER.match(line):
-            self.seeds = self.seeds or f"{order[1]} orders"
+            self.seeds = self.seeds or number(order[1], "order")
         elif injection := INJECTION.match(line):
             self.injection = self.injection or injection[1]
 
