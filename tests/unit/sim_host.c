@@ -112,9 +112,11 @@ static void script_fresh(struct side *s)
 {
     const vigil_host *h = s->host;
     vigil_fd fd = make_socket(s, VIGIL_FAMILY_INET), other;
-    char byte;
+    char byte = 'x';
+    const vigil_iov iov = { &byte, 1 };
     vigil_addr addr;
     say(s, "receive, not connected", h->recv(h->self, fd, &byte, 1));
+    say(s, "send, not connected", h->sendv(h->self, fd, &iov, 1) < 0 ? VIGIL_ENOTCONN : 0);
     say(s, "peer, not connected", h->peer(h->self, fd, &addr));
     say(s, "shutdown, not connected", h->shutdown(h->self, fd));
     say(s, "accept, not listening", h->accept(h->self, fd, &other));
@@ -128,7 +130,12 @@ static void script_fresh(struct side *s)
     say(s, "buffer in", h->option(h->self, fd, VIGIL__SO_RCVBUF, 0));
     say(s, "listen without an address", h->listen(h->self, fd, 5));
     OK(port_of(s, fd) != 0);
+    EQ_INT(0, h->local(h->self, fd, &addr));
     say(s, "bind one that listens", bind_to(s, fd, address("127.0.0.1:0")));
+    say(s, "connect one that listens",
+        h->connect(h->self, fd, &addr) < 0 ? VIGIL_EEXIST : 0); /* whichever of them it says */
+    say(s, "receive from one that listens", h->recv(h->self, fd, &byte, 1));
+    say(s, "send to one that listens", h->sendv(h->self, fd, &iov, 1) < 0 ? VIGIL_ENOTCONN : 0);
     say(s, "accept, nobody there", h->accept(h->self, fd, &other));
     shut(s, fd);
 }
@@ -331,6 +338,8 @@ static void script_tcp(struct side *s, const char *where)
     say(s, "tcp: error behind connecting", h->socket_error(h->self, client));
     say(s, "tcp: accept", h->accept(h->self, listener, &server));
     say(s, "tcp: bind one that is connected", bind_to(s, client, address("127.0.0.1:0")));
+    say(s, "tcp: listen with one that is connected", h->listen(h->self, client, 5));
+    say(s, "tcp: send nothing", h->sendv(h->self, client, iov, 0));
     say(s, "tcp: receive nothing", h->recv(h->self, server, bytes, 16));
     say(s, "tcp: send", h->sendv(h->self, client, iov, 2));
     settle(s, server);
