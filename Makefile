@@ -415,9 +415,11 @@ test-battery-asan:  ## the echo battery, short, its servers under ASan and UBSan
 	+@$(SANITIZED) B=$(B)/asan CFLAGS='$(ASAN)' under-sanitizer-battery
 
 mutation:  ## known bugs, each planted in a copy: the suite must catch every one
+	@scripts/setup windows || echo '  the mutants for Windows are skipped'
 	@$(TAP) --verbose --limit 7200 'tests/mutation/run --jobs $(JOBS) --work $(B)/mutation --write'
 
 mutation-ci:  ## three of them, other ones with every commit
+	@scripts/setup windows || echo '  the mutants for Windows are skipped'
 	@$(TAP) --verbose 'tests/mutation/run --jobs $(JOBS) --work $(B)/mutation --some 3'
 
 test-asan:  ## unit, conform and regress under ASan and UBSan
