@@ -66,6 +66,9 @@ def check(mutant, points):
             raise TableError(f"{mutant.name}: no line `{field}`")
     if not mutant.old or mutant.old == mutant.new:
         raise TableError(f"{mutant.name}: it changes nothing")
+    for program, _ in mutant.caught:
+        if program.startswith("unit/"):
+            raise TableError(f"{mutant.name}: {program} shows nothing that a user would see")
     for point in mutant.breaks:
         if point not in points and not mutant.is_control():
             raise TableError(f"{mutant.name}: there is no point {point}")
