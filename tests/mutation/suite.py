@@ -23,7 +23,7 @@ ROW_MIN_S = 10    # where it is known how long the row takes: that many times ov
 ROW_TIMES = 10
 GRACE_S = 3       # to say which row it was that took too long
 # Worlds, where no other number is named; and one of so many calls is made to fail.
-SEEDS = {"sim/sim": 3000, "model/worlds/sim": 3000, "model/worlds/echo": 3000}
+SEEDS = {"sim/sim": 3000, "model/worlds/sim": 1500, "model/worlds/echo": 1500}
 FAIL_STEP = {"fault": "16", "virtual": "64"}
 WINE = "/usr/lib/wine/wine64"
 
