@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * sim_host.c -- the calls of a simulated host answer what this machine's do: the same script of
+ * sim_calls.c -- the calls of a simulated host answer what this machine's do: the same script of
  * right and wrong calls on both, line by line.  Its memory, and what only a world has, is asked
  * besides.
  */
@@ -54,7 +54,7 @@ static vigil_fd make_file(const struct side *s)
         REQUIRE(vigil_sim_file(s->sim, s->host, "content", 7, &fd) == 0);
         return fd;
     }
-    char path[] = "/tmp/vigil-sim-host-XXXXXX";
+    char path[] = "/tmp/vigil-sim-calls-XXXXXX";
     fd = mkstemp(path);
     REQUIRE(fd >= 0 && unlink(path) == 0 && write(fd, "content", 7) == 7);
     REQUIRE(lseek(fd, 0, SEEK_SET) == 0);
@@ -253,7 +253,7 @@ static void script_unix_backlog(struct side *s)
 {
     enum { CLIENTS = 8 };
     const vigil_host *h = s->host;
-    vigil_addr name = address("unix:@vigil-sim-host-%d", (int)getpid());
+    vigil_addr name = address("unix:@vigil-sim-calls-%d", (int)getpid());
     vigil_fd listener = make_socket(s, VIGIL_FAMILY_UNIX), clients[CLIENTS], c;
     say(s, "abstract: bind", bind_to(s, listener, name));
     say(s, "abstract: listen", h->listen(h->self, listener, 1));
@@ -402,7 +402,7 @@ TEST(a_simulated_host_answers_what_this_machine_does)
     static struct side real, simulated;
     signal(SIGPIPE, SIG_IGN);
     real.host = vigil__host_system();
-    snprintf(real.dir, sizeof(real.dir), "/tmp/vigil-sim-host-XXXXXX");
+    snprintf(real.dir, sizeof(real.dir), "/tmp/vigil-sim-calls-XXXXXX");
     REQUIRE(mkdtemp(real.dir) != NULL);
     script(&real);
     (void)rmdir(real.dir);
