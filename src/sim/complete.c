@@ -138,6 +138,7 @@ static void count_sent(struct sim_backend *backend, const struct sim_op *slot, i
 {
     int64_t n = slot->record.res > 0 ? slot->record.res : 0;
     backend->host->bytes_out += (uint64_t)(sign * n);
+    backend->host->sends += (uint64_t)(sign * (n > 0));
 }
 
 /* What was submitted goes to the system.  Of that a send happens at once, and is told before what

@@ -212,21 +212,26 @@ int vigil__sim_accept(struct sim_file *listener, vigil_fd *out)
         err = vigil__sim_short_of_buffers(host);
     if (err == 0 && host->fd_count >= host->fd_limit)
         err = VIGIL_EMFILE;
-    if (err != 0)
+    if (err != 0) {
+        host->accept_shortages++;
         return err; /* the newcomer stays where it is */
+    }
     struct sim_file *file = newcomer_take(listener);
     vigil__sim_moved(host->sim);
     if (vigil__sim_fault(host->sim, NULL, VIGIL_SIM_ABORTED)) {
         file->reset_on_close = true;
-        vigil__sim_hurt_file(file);
+        host->accept_errors++;
         if (file->peer != NULL)
-            file->peer->hurt = true;
+            vigil__sim_hurt_file(file->peer, VIGIL_SIM_ABORTED);
         vigil__sim_file_close(file);
         return VIGIL_ECONNRESET;
     }
     err = vigil__sim_fd_new(host, file, out);
     if (err != 0)
         vigil__sim_file_close(file);
+    if (err == 0 && file->peer != NULL)
+        file->peer->fate.accepted_at = host->sim->now;
+    host->accepts += err == 0;
     return err;
 }
 
@@ -299,7 +304,7 @@ static vigil_ns connect_faults(struct sim_file *file)
     vigil_sim *sim = file->sim;
     if (!vigil__sim_fault(sim, NULL, VIGIL_SIM_DELAYED))
         return 0;
-    vigil__sim_hurt_file(file);
+    vigil__sim_hurt_file(file, VIGIL_SIM_DELAYED);
     return VIGIL_MS(1 + vigil_sim_choose(sim, "connect ms", DELAY_MAX_MS));
 }
 
@@ -313,11 +318,11 @@ static int connect_begin(struct sim_file *file)
     vigil__sim_outage_occasion(file->host, to);
     vigil_ns way = one_way(file, to);
     if (vigil__sim_fault(sim, NULL, VIGIL_SIM_REFUSED)) {
-        vigil__sim_hurt_file(file);
+        vigil__sim_hurt_file(file, VIGIL_SIM_REFUSED);
         return await(file, syn_refused, 2 * way);
     }
     if (vigil__sim_fault(sim, NULL, VIGIL_SIM_BLACK_HOLE)) {
-        vigil__sim_hurt_file(file);
+        vigil__sim_hurt_file(file, VIGIL_SIM_BLACK_HOLE);
         file->syn_tries = SYN_TRIES_MAX;
         return await(file, nobody_there, VIGIL_S(127));
     }
@@ -352,6 +357,7 @@ static void syn_again(struct sim_file *file)
         await(file, syn_arrives, VIGIL_S((vigil_ns)1 << file->syn_tries)) < 0)
         vigil__sim_break(file, VIGIL_ETIMEDOUT);
     file->syn_tries++;
+    file->fate.lost_syn = true;
 }
 
 static void syn_arrives(struct sim_event *event)
@@ -360,7 +366,7 @@ static void syn_arrives(struct sim_event *event)
     struct sim_host *to = host_to(file);
     if (to->dead || vigil__sim_link_is_cut(vigil__sim_link_find(file->sim, file->host, to))) {
         if (!file->hurt)
-            vigil__sim_hurt_file(file);
+            vigil__sim_hurt_file(file, VIGIL_SIM_PARTITION);
         syn_again(file);
         return;
     }

@@ -170,6 +170,8 @@ bool vigil__sim_fault_once(vigil_sim *sim, struct sim_host *host, vigil_sim_faul
 void vigil__sim_hurt(struct sim_host *host)
 {
     host->hurt = true;
+    host->shortages++;
+    host->short_at = host->sim->now;
     host->sim->credits++;
 }
 
@@ -188,9 +190,10 @@ vigil_ns vigil__sim_deadline(struct sim_host *host, vigil_ns timeout_ns)
 }
 
 /* A connect that fails closes its descriptor before anybody asks: hence the credit. */
-void vigil__sim_hurt_file(struct sim_file *file)
+void vigil__sim_hurt_file(struct sim_file *file, vigil_sim_fault fault)
 {
     file->hurt = true;
+    file->fate.faults |= 1u << fault;
     file->sim->credits++;
 }
 

@@ -52,6 +52,7 @@ void vigil__sim_break(struct sim_file *file, int error)
         return;
     file->state = SIM_BROKEN;
     file->error = error;
+    file->fate.broken_by = error;
     file->activity++;
     vigil__sim_moved(file->sim);
     vigil__sim_story_file(file, "is broken: %s", vigil_strerror(error));
@@ -110,6 +111,7 @@ int vigil__sim_read(struct sim_file *file, void *p, size_t n)
             return take_error(file);
         if (file->state != SIM_BROKEN && !file->in.fin_arrived)
             return VIGIL__EAGAIN;
+        file->fate.told_end = file->in.fin_arrived;
         vigil__sim_story_file(file, "receives the end");
         return 0;
     }
@@ -125,6 +127,8 @@ int vigil__sim_read(struct sim_file *file, void *p, size_t n)
         file->peer->outputs++;
     }
     file->host->bytes_in += n;
+    file->host->receives++;
+    file->fate.read_at = file->sim->now;
     vigil__sim_note(file->sim, n);
     vigil__sim_moved(file->sim);
     vigil__sim_story_file(file, "receives %zu bytes", n);
@@ -138,6 +142,8 @@ static void network_faults(struct sim_file *file)
         return;
     if (vigil__sim_fault(file->sim, NULL, VIGIL_SIM_RESET)) {
         file->hurt = file->peer->hurt = true;
+        file->fate.faults |= 1u << VIGIL_SIM_RESET;
+        file->peer->fate.faults |= 1u << VIGIL_SIM_RESET;
         vigil__sim_stream_end(file->peer, true);
         vigil__sim_stream_end(file, true);
     } else if (vigil__sim_fault(file->sim, NULL, VIGIL_SIM_VANISH)) {
@@ -218,11 +224,13 @@ int vigil__sim_writev(struct sim_file *file, const vigil_iov *iov, size_t count)
         return VIGIL__EAGAIN;
     err = vigil__sim_short_of_buffers(file->host);
     if (err != 0)
-        return err;
+        return file->fate.shortage = err;
     n = cut_short(file, VIGIL_SIM_SHORT_WRITE, vigil__min(n, room));
     int sent = send_pieces(file, iov, count, n);
     if (sent > 0) {
         file->host->bytes_out += (uint64_t)sent;
+        file->host->sends++;
+        file->fate.wrote_at = file->sim->now;
         if (file->sim->tap.wrote != NULL)
             file->sim->tap.wrote(file, iov, count, (size_t)sent);
         vigil__sim_story_file(file, "sends %d bytes", sent);
@@ -241,8 +249,10 @@ int vigil__sim_shutdown(struct sim_file *file)
 {
     if (file->state != SIM_CONNECTED)
         return VIGIL_ENOTCONN;
-    if (!file->shut)
+    if (!file->shut) {
+        file->fate.shut_at = file->sim->now;
         vigil__sim_stream_end(file->peer, false);
+    }
     vigil__sim_story_file(file, "ends its output");
     file->shut = true;
     file->activity++;
@@ -368,6 +378,10 @@ void vigil__sim_file_close(struct sim_file *file)
         vigil__sim_listener_close(file);
     vigil__sim_story_file(file, file->reset_on_close ? "closes with a reset" : "closes");
     say_goodbye(file);
+    if (file->fate_out != NULL) {
+        *file->fate_out = file->fate;
+        file->fate_out = NULL;
+    }
     file->open = false;
     while (!vigil__list_empty(&file->watchers))
         vigil__list_remove(file->watchers.next);

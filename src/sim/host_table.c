@@ -61,7 +61,7 @@ static int host_connect(void *self, vigil_fd fd, const vigil_addr *addr)
     int err;
     struct sim_file *file = called(self, VIGIL_SIM_CALL_CONNECT, fd, &err);
     if (file != NULL)
-        err = vigil__sim_short_of_buffers(self);
+        err = file->fate.shortage = vigil__sim_short_of_buffers(self);
     return err != 0 ? err : vigil__sim_connect(file, addr);
 }
 

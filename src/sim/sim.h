@@ -69,6 +69,19 @@ enum sim_state {
     SIM_BROKEN, /* refused, timed out or reset: `error` says it once */
 };
 
+/* What befell a file: whoever judges the end of a connection asks for the reason here. */
+struct sim_fate {
+    uint32_t faults;      /* 1 << fault: those that were injected into it */
+    int shortage;         /* what the machine was last short of, in a call on it: a status */
+    int broken_by;        /* why it is broken */
+    bool told_end;        /* its reader has been told of the peer's end */
+    bool lost_syn;        /* a connect was not answered, and tried again */
+    bool short_reset;     /* it was reset by a host that was short of something just then */
+    bool peer_excused;    /* the other end may end badly, says who judges that */
+    vigil_ns accepted_at; /* when the other end was, by its host; 0: never, as the others here */
+    vigil_ns read_at, wrote_at, shut_at;
+};
+
 struct sim_file {
     struct vigil__link link; /* in the world's list of all */
     vigil_sim *sim;
@@ -101,6 +114,8 @@ struct sim_file {
     uint32_t syn_tries;
     int64_t at;    /* of a regular file */
     void *watched; /* the tap's */
+    struct sim_fate fate;
+    struct sim_fate *fate_out; /* gets a copy when it closes; NULL: nobody asks */
 };
 
 /* ---- hosts ---- */
@@ -158,7 +173,11 @@ struct sim_host {
     struct sim_outage outage;
     void (*started)(void *arg); /* behind an outage; NULL: there is none to be */
     void *started_arg;
-    uint64_t bytes_in, bytes_out; /* of all its sockets */
+    uint64_t bytes_in, bytes_out; /* of all its sockets, */
+    uint64_t receives, sends;     /* and the calls that moved them */
+    uint64_t accepts, accept_errors, accept_shortages;
+    uint64_t shortages; /* of descriptors, buffers or memory: how often, and */
+    vigil_ns short_at;  /* when last */
     uint64_t calls[VIGIL_SIM_CALL_COUNT];
     struct sim_planned planned[VIGIL_SIM_CALL_COUNT];
     bool hurt; /* out of memory or descriptors once */
@@ -177,9 +196,10 @@ struct sim_turner {
     uint32_t epoch;
     vigil_loop *loop;                                 /* NULL: a poller's, which nobody turns */
     bool (*answers)(const struct sim_turner *turner); /* whether its wait would answer now */
-    bool late_asked;     /* whether its timer is late has been decided, */
-    vigil_ns late_until; /* and how late it is */
-    bool rests;          /* its wait failed, and it tries again a little later */
+    bool late_asked;           /* whether its timer is late has been decided, */
+    vigil_ns late_until;       /* and how late it is */
+    bool rests;                /* its wait failed, and it tries again a little later */
+    uint64_t turns, callbacks; /* that it was given, and that it says it ran */
 };
 
 /* ---- the world ---- */
@@ -326,7 +346,7 @@ bool vigil__sim_short_of_memory(struct sim_host *host);
 /* A failure was injected: some connection of the host may suffer from it. */
 void vigil__sim_hurt(struct sim_host *host);
 /* The same of a connection that is being made. */
-void vigil__sim_hurt_file(struct sim_file *file);
+void vigil__sim_hurt_file(struct sim_file *file, vigil_sim_fault fault);
 
 /* ---- world.c ---- */
 

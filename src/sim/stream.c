@@ -149,6 +149,8 @@ void vigil__sim_stream_end(struct sim_file *to, bool reset)
 {
     if (to->sim->tap.ended != NULL && to->peer != NULL)
         to->sim->tap.ended(to->peer, reset);
+    const struct sim_host *from = to->peer != NULL ? to->peer->host : to->host;
+    to->fate.short_reset |= reset && from->shortages > 0 && from->short_at == from->sim->now;
     struct sim_segment segment = { .upto = to->in.written, .fin = !reset, .reset = reset };
     if (!segment_send(to, segment, 0))
         arrive(to, &segment);
@@ -170,6 +172,7 @@ void vigil__sim_vanish(struct sim_file *file)
     struct sim_file *ends[] = { file, file->peer };
     for (int i = 0; i < 2; i++) {
         ends[i]->vanished = ends[i]->hurt = true;
+        ends[i]->fate.faults |= 1u << VIGIL_SIM_VANISH;
         ends[i]->in.count = 0;
         vigil__sim_event_cancel(file->sim, &ends[i]->in.event);
     }

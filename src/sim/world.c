@@ -237,8 +237,11 @@ static bool turn_one(vigil_sim *sim, const struct sim_turner *self, vigil_ns *ne
         const struct sim_host *host = turner->host;
         int callbacks = vigil_loop_turn(turner->loop, VIGIL_NOWAIT);
         check_spin(sim, host, callbacks);
-        if (sim->turners.prev == at) /* its loop was not closed in there */
+        if (sim->turners.prev == at) { /* its loop was not closed in there */
+            turner->turns += callbacks >= 0;
+            turner->callbacks += callbacks > 0 ? (uint64_t)callbacks : 0;
             vigil__sim_check_fair(turner);
+        }
         return true;
     }
     vigil_ns event = vigil__heap_due(&sim->heap); /* an answer may have added one */

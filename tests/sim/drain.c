@@ -8,13 +8,12 @@
 /* What has reached the server of a client is answered; who is not in yet may be too late. */
 static void note_debt(struct client *c)
 {
-    vigil_fd fd = vigil_conn_fd(c->rig->client_loop, c->conn);
-    const struct sim_file *file = vigil__sim_fd_file(vigil__sim_host_of(c->rig->client_host), fd);
+    const struct sim_file *file = c->end.side != NULL ? end_file(&c->end) : NULL;
     bool believed = c->rig->sim->rate[VIGIL_SIM_EAGAIN] ==
                     0; /* when it says that nothing is there */
     c->drained = true;
-    c->declared = !c->opened;
-    if (c->opened && !c->closed && believed && file != NULL && file->peer != NULL)
+    c->end.excused = !c->end.opened;
+    if (c->end.opened && !c->closed && believed && file != NULL && file->peer != NULL)
         c->owed = (uint32_t)file->peer->in.arrived;
 }
 
@@ -23,7 +22,8 @@ static void begins_to_drain(void *arg)
     struct rig *rig = arg;
     for (uint32_t i = 0; i < rig->client_count; i++)
         note_debt(&rig->clients[i]);
-    (void)vigil_loop_drain(rig->server,
+    rig->server.drains = true;
+    (void)vigil_loop_drain(rig->server.loop,
                            VIGIL_S(300)); /* its own thread, a good grace: cannot fail */
 }
 
@@ -31,7 +31,7 @@ static bool server_empty(void *arg)
 {
     const struct rig *rig = arg;
     vigil_stats stats;
-    vigil_stats_get(rig->server, &stats);
+    vigil_stats_get(rig->server.loop, &stats);
     return stats.conns == 0 && stats.listeners == 0;
 }
 
@@ -45,8 +45,9 @@ void scenario_drain(vigil_sim *sim)
         vigil_ns at = VIGIL_US(vigil_sim_choose(sim, "drain us", 60000));
         if (vigil_sim_after(sim, at, begins_to_drain, &rig) == 0 &&
             vigil_sim_run(sim, vigil_sim_now(sim) + VIGIL_S(3)) >= 0) {
-            vigil_sim_eventually(sim, "a drain ends", server_empty, &rig, VIGIL_S(400));
-            vigil_sim_eventually(sim, "all clients end", rig_clients_closed, &rig, VIGIL_S(400));
+            rig.calm_at = sim->now;
+            vigil_sim_eventually(sim, "a drain ends", server_empty, &rig, VIGIL_S(80));
+            (void)rig_await(&rig);
         }
     }
     rig_close(&rig);

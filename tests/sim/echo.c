@@ -7,7 +7,9 @@
 
 static void coupled_open(vigil_loop *loop, vigil_conn conn, void *ctx)
 {
+    struct served *served = ctx;
     served_open(loop, conn, ctx);
+    served->end.side->coupled = true;
     (void)vigil_couple(loop, conn, conn); /* it lives, and is not coupled yet */
 }
 

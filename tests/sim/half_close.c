@@ -9,9 +9,10 @@ enum { HELD_MAX = 4000 };
 
 static size_t keeps(vigil_loop *loop, vigil_conn conn, void *ctx, const void *p, size_t n)
 {
+    struct served *served = ctx;
+    end_reads(&served->end);
     (void)loop;
     (void)conn;
-    (void)ctx;
     (void)p;
     (void)n;
     return 0; /* it wants more, until there is no more */
@@ -22,17 +23,20 @@ static void answers(vigil_loop *loop, vigil_conn conn, void *ctx)
     struct served *served = ctx;
     const void *p;
     size_t n;
+    side_called(served->end.side);
     if (vigil_conn_held(loop, conn, &p, &n) == 0) {
         int err = vigil_send_all(loop, conn, p, n);
         if (err != 0) { /* a part would look like the whole */
             vigil_sim_always(served->rig->sim, "a send fails for a reason",
                              err == VIGIL_ENOMEM || err == VIGIL_EFULL || err == VIGIL_ECLOSED,
                              "%s", vigil_err_name(err));
-            vigil__sim_hurt(vigil__sim_host_of(served->rig->server_host));
+            served->end.aborted = true;
             (void)vigil_abort(loop, conn); /* it lives */
             return;
         }
+        served->end.side->took += n;
     }
+    end_finishes(&served->end);
     (void)vigil_finish(loop, conn); /* it lives */
 }
 
@@ -43,6 +47,7 @@ void scenario_half_close(vigil_sim *sim)
     struct rig rig;
     bool opened = rig_open(&rig, sim);
     rig.out_bound = HELD_MAX; /* it sends all that is held, or nothing */
+    rig.limits.in_max = 0;    /* and holds as much */
     if (opened && rig_listen(&rig, &ops, NULL)) {
         uint32_t count = 3 + vigil_sim_choose(sim, "clients", 6);
         for (uint32_t i = 0; i < count; i++)

@@ -21,13 +21,14 @@ static void is_whole_again(void *arg)
 static void declare_all(struct rig *rig)
 {
     for (uint32_t i = 0; i < rig->client_count; i++)
-        rig->clients[i].declared = true;
+        rig->clients[i].end.excused = true;
 }
 
 static void loses_power(void *arg)
 {
     struct rig *rig = arg;
     declare_all(rig);
+    rig->server.dead = true;
     vigil_sim_kill(rig->sim, rig->server_host);
 }
 
@@ -35,18 +36,16 @@ static void loses_power(void *arg)
 static void starts_again(void *arg)
 {
     struct rig *rig = arg;
-    vigil_loop_close(rig->server);
+    side_close(&rig->server);
     rig->stale.v = 0;
     vigil_sim_restart(rig->sim, rig->server_host);
     bool faults = rig->sim->faults;
     vigil_sim_faults(rig->sim, false); /* it comes up well: else there is nothing to see */
-    const vigil_loop_options options = { .host = rig->server_host,
-                                         .memory_limit = rig->memory_limit };
-    bool up = vigil_loop_open(&rig->server, &options) == 0 && rig_listen(rig, &echo_ops, NULL);
+    bool up = side_open(&rig->server, rig->sim, rig->server_host, rig->server.limit) == 0;
+    rig->server.limits = rig->limits;
+    up = up && rig_listen(rig, &echo_ops, NULL);
     vigil_sim_always(rig->sim, "a host comes up again", up, "it does not");
     vigil_sim_faults(rig->sim, faults);
-    vigil__sim_host_of(rig->server_host)->bytes_out = 0; /* as the new loop counts */
-    vigil__sim_host_of(rig->server_host)->bytes_in = 0;
 }
 
 static vigil_ns choose_ms(vigil_sim *sim, const char *label, uint32_t max)

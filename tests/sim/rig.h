@@ -10,54 +10,52 @@
 #ifndef SIM_RIG_H
 #define SIM_RIG_H
 
-#include "sim/sim.h"
+#include "sim/side.h"
 
-enum { CLIENTS_MAX = 24, SERVED_MAX = 64, CLIENT_BYTES_MAX = 24000 };
+enum { CLIENTS_MAX = 24, SERVED_MAX = 160, CLIENT_BYTES_MAX = 24000 };
 
 struct rig;
 
 struct client {
+    struct end end;
     struct rig *rig;
     uint32_t number;
-    vigil_conn conn;
     vigil_timer timer;
+    vigil_ns timer_due;
     uint32_t total, sent, got;
     bool slow;  /* pauses now and then */
     bool never; /* does not read, and gives up at last */
     bool rude;  /* aborts when half has come */
-    bool started, opened, ended, eof, closed, paused;
-    bool excused;  /* a fault was injected into its connection */
-    bool declared; /* the scenario says that it may end badly, or */
-    bool crowded;  /* that it may not get in, or */
-    bool far;      /* that another's end may end it, or */
-    bool drained;  /* that the server may end first, behind so many bytes: */
+    bool started, ended, eof, closed, paused;
+    bool crowded; /* others may keep it from being served, says the scenario, or */
+    bool drained; /* that the server may end first, behind so many bytes: */
     uint32_t owed;
+    vigil_ns began, paused_ns; /* and how long it paused in all */
     int why;
 };
 
 /* A connection of the server's. */
 struct served {
+    struct end end, other; /* other: of a proxy */
     struct rig *rig;
-    bool used, closed;
-    vigil_conn conn, other; /* other: of a proxy */
+    bool used;
 };
 
 struct rig {
     vigil_sim *sim;
     const vigil_host *server_host, *client_host;
-    vigil_loop *server, *client_loop;
+    struct side server, clients_side;
     vigil_listener listener;
     vigil_limits limits;
-    const vigil_conn_ops *server_ops;
+    vigil_sim_link link;
     struct client clients[CLIENTS_MAX];
     uint32_t client_count;
+    uint32_t served_count; /* places that were ever used */
+    vigil_conn stale;      /* one that has closed */
+    vigil_ns calm_at;      /* when the faults stopped; 0: not yet */
+    size_t out_bound;      /* bytes that may be queued: out_high, if all goes by vigil_send() */
+    uint32_t refuses;      /* one in so many newcomers is refused; 0: none */
     struct served served[SERVED_MAX];
-    uint32_t opened, closed; /* connections of the server's */
-    vigil_conn stale;        /* one that has closed */
-    bool failed_to_start;    /* a fault kept the server from listening */
-    size_t memory_limit;
-    size_t out_bound;   /* bytes that may be queued: out_high, if all goes by vigil_send() */
-    uint32_t max_conns; /* 0: none */
 };
 
 /* Hosts, the link between them and both loops, by choice.  False: a fault was in the way. */
@@ -68,16 +66,16 @@ bool rig_listen(struct rig *rig, const vigil_conn_ops *ops, const vigil_listen_o
 struct client *rig_client(struct rig *rig, uint32_t bytes_max, vigil_ns within_ns);
 /* Runs for a while, then without faults until all clients have ended, and one more is served. */
 void rig_run(struct rig *rig, vigil_ns for_ns);
+/* Without faults from now on: waits until all clients have ended, each in its own time. */
+bool rig_await(struct rig *rig);
 /* Closes both loops, and looks whether everything was given back. */
 void rig_close(struct rig *rig);
-
-bool rig_clients_closed(void *rig);
 
 /* From there on in the stream that everybody says pieces of; no two pieces of it look alike. */
 const uint8_t *rig_stream(size_t at);
 
-/* The server's connections: ctx is a struct served. */
-struct served *rig_serve(struct rig *rig, vigil_conn conn);
+/* The server's connections: ctx is a struct served.  NULL: there is no place. */
+struct served *rig_serve(struct rig *rig, struct side *side, vigil_conn conn);
 void served_open(vigil_loop *loop, vigil_conn conn, void *ctx);
 size_t served_echo(vigil_loop *loop, vigil_conn conn, void *ctx, const void *p, size_t n);
 void served_eof(vigil_loop *loop, vigil_conn conn, void *ctx);
@@ -98,6 +96,7 @@ void scenario_slow(vigil_sim *sim);
 void scenario_half_close(vigil_sim *sim);
 void scenario_drain(vigil_sim *sim);
 void scenario_storm(vigil_sim *sim);
+void scenario_burst(vigil_sim *sim);
 void scenario_timers(vigil_sim *sim);
 void scenario_outage(vigil_sim *sim);
 void scenario_posts(vigil_sim *sim);

@@ -241,8 +241,10 @@ static int32_t accept_one(struct request *request)
 {
     struct sim_host *host = request->file->host;
     int err = vigil__sim_call(host, VIGIL_SIM_CALL_ACCEPT);
-    if (err == 0 && host->fd_count >= host->fd_limit)
+    if (err == 0 && host->fd_count >= host->fd_limit) {
+        host->accept_shortages++;
         err = VIGIL_EMFILE;
+    }
     vigil_fd fd;
     if (err == 0)
         err = vigil__sim_accept(request->file, &fd);
