@@ -217,6 +217,7 @@ int vigil__sim_accept(struct sim_file *listener, vigil_fd *out)
         return err; /* the newcomer stays where it is */
     }
     struct sim_file *file = newcomer_take(listener);
+    listener->accepted++;
     vigil__sim_moved(host->sim);
     if (vigil__sim_fault(host->sim, NULL, VIGIL_SIM_ABORTED)) {
         file->reset_on_close = true;

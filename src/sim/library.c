@@ -5,7 +5,7 @@
  */
 #include "sim/sim.h"
 
-enum { PASSED_OVER_MAX = 100 }; /* turns; late readiness may take some of them */
+enum { PASSED_OVER_MAX = 20 }; /* turns; late readiness may take some of them */
 
 /* Whether a connection or listener waits for what is there. */
 static bool waits_in_vain(const struct sim_file *file, const struct vigil__port *port)
@@ -64,9 +64,12 @@ void vigil__sim_check_fair(struct sim_turner *turner)
         struct sim_file *file = file_of(turner, i, &port);
         if (file == NULL)
             continue;
-        bool waits = (port->want & VIGIL_IN) != 0 && file->in.arrived > file->in.read;
-        file->passed_over = waits && file->in.read == file->seen_read ? file->passed_over + 1 : 0;
-        file->seen_read = file->in.read;
+        bool listens = file->kind == SIM_LISTENER;
+        uint64_t served = listens ? file->accepted : file->in.read;
+        bool there = listens ? file->waiting_count > 0 : file->in.arrived > file->in.read;
+        bool waits = (port->want & VIGIL_IN) != 0 && there;
+        file->passed_over = waits && served == file->seen_served ? file->passed_over + 1 : 0;
+        file->seen_served = served;
         if (file->passed_over > PASSED_OVER_MAX)
             vigil__sim_fail(sim, "who is ready is served", "descriptor %d waits for %u turns",
                             (int)port->fd, file->passed_over);

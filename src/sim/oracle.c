@@ -71,7 +71,9 @@ void vigil__sim_oracle_count(vigil_sim *sim, const char *name)
 
 void vigil__sim_oracle_declare(vigil_sim *sim, const char *name)
 {
-    (void)oracle_find(sim, name); /* without memory the run fails: `oracles_lost` */
+    struct sim_oracle *oracle = oracle_find(sim, name);
+    if (oracle != NULL) /* without memory the run fails: `oracles_lost` */
+        oracle->declared = true;
 }
 
 bool vigil_sim_always(vigil_sim *sim, const char *name, bool holds, const char *format, ...)

@@ -20,7 +20,7 @@ enum {
     SIM_BUFFER = 64 * 1024,
     SIM_FIRST_PORT = 40000, /* of those that the system gives */
     SIM_FAILURE_MAX = 512,
-    SIM_SPIN_MAX = 2000,        /* turns without a callback, and */
+    SIM_SPIN_MAX = 200,         /* turns without a callback, and */
     SIM_SPIN_CALLS_MAX = 64000, /* with one, while nothing moves and no time passes */
 };
 
@@ -102,7 +102,7 @@ struct sim_file {
     struct vigil__link watchers; /* links of those who wait for it: taken out when it closes */
     const struct sim_special *special;
     void *special_self;
-    uint64_t seen_read;   /* how much was read when it was last looked at, and */
+    uint64_t seen_served; /* how much was read or accepted when it was last looked at, and */
     uint32_t passed_over; /* turns since in which it was ready and nobody read */
     struct sim_file *peer;
     struct sim_stream in;
@@ -111,6 +111,7 @@ struct sim_file {
     struct sim_event event;                   /* of connecting */
     struct vigil__link waiting, waiting_link; /* a listener's newcomers; and a place among them */
     uint32_t backlog, waiting_count;
+    uint64_t accepted; /* and how many it has let in */
     uint32_t syn_tries;
     int64_t at;    /* of a regular file */
     void *watched; /* the tap's */
@@ -236,6 +237,7 @@ struct sim_oracle { /* how often each was looked at */
     struct vigil__link link;
     const char *name;
     uint64_t count;
+    bool declared; /* by vigil__sim_oracle_declare() */
 };
 
 enum { SIM_NAMES = 256, SIM_NAMES_MAX = SIM_NAMES / 2 }; /* of oracles, found by their address */
@@ -536,7 +538,8 @@ void vigil__sim_fail(vigil_sim *sim, const char *oracle, const char *format, ...
     __attribute__((format(printf, 3, 4)));
 void vigil__sim_oracles_clear(vigil_sim *sim);
 void vigil__sim_oracle_count(vigil_sim *sim, const char *name);
-/* It is to be looked at in some world: --strict fails when it never is. */
+/* It is to be looked at in some world: --strict fails when it never is, and when one that was not
+ * declared is looked at beside it, for nobody would miss that. */
 void vigil__sim_oracle_declare(vigil_sim *sim, const char *name);
 void vigil__sim_invariants_check(vigil_sim *sim);
 

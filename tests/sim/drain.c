@@ -47,7 +47,7 @@ void scenario_drain(vigil_sim *sim)
             vigil_sim_run(sim, vigil_sim_now(sim) + VIGIL_S(3)) >= 0) {
             rig.calm_at = sim->now;
             vigil_sim_eventually(sim, "a drain ends", server_empty, &rig, VIGIL_S(80));
-            (void)rig_await(&rig);
+            (void)rig_await(&rig, "all clients end");
         }
     }
     rig_close(&rig);

@@ -447,13 +447,13 @@ bool rig_open(struct rig *rig, vigil_sim *sim)
     return vigil_sim_invariant(sim, "what the loops say is so", sides_hold, rig) == 0;
 }
 
-bool rig_await(struct rig *rig)
+bool rig_await(struct rig *rig, const char *oracle)
 {
     static const vigil_ns never = VIGIL_S(4000); /* each client's own time is over long before */
     vigil_sim_faults(rig->sim, false);
     if (rig->calm_at == 0)
         rig->calm_at = rig->sim->now;
-    return vigil_sim_eventually(rig->sim, "all clients end", clients_closed, rig, never) == 0;
+    return vigil_sim_eventually(rig->sim, oracle, clients_closed, rig, never) == 0;
 }
 
 /* Whatever happened: one that comes now is served. */
@@ -463,7 +463,7 @@ static void last_client(struct rig *rig)
     /* The places of those who vanished are free when their time is over, one after the other. */
     last->crowded = rig->server.max_conns != 0 && rig->sim->hits[VIGIL_SIM_VANISH] > 0;
     rig->refuses = 0;
-    (void)rig_await(rig);
+    (void)rig_await(rig, "one who comes late is served");
     vigil_sim_always(rig->sim, "accepting survives everything",
                      vigil_sim_failure(rig->sim) != NULL || last->why == VIGIL_OK || last->crowded,
                      "the last client ended with %s", vigil_err_name(last->why));
@@ -474,7 +474,7 @@ void rig_run(struct rig *rig, vigil_ns for_ns)
     vigil_sim *sim = rig->sim;
     if (vigil_sim_run(sim, vigil_sim_now(sim) + for_ns) < 0)
         return;
-    if (rig_await(rig))
+    if (rig_await(rig, "all clients end"))
         last_client(rig);
 }
 

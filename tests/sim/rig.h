@@ -67,7 +67,7 @@ struct client *rig_client(struct rig *rig, uint32_t bytes_max, vigil_ns within_n
 /* Runs for a while, then without faults until all clients have ended, and one more is served. */
 void rig_run(struct rig *rig, vigil_ns for_ns);
 /* Without faults from now on: waits until all clients have ended, each in its own time. */
-bool rig_await(struct rig *rig);
+bool rig_await(struct rig *rig, const char *oracle);
 /* Closes both loops, and looks whether everything was given back. */
 void rig_close(struct rig *rig);
 

@@ -54,6 +54,7 @@ static const char *const oracles[] = {
     "no callback inside a call",
     "a send fails for a reason",
     "no spinning",
+    "turns are for something",
     "nobody waits for what is there",
     "who is ready is served",
     "operations end",

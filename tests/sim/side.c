@@ -10,6 +10,8 @@
  * while a wait is late may be followed by another. */
 static const vigil_ns oversleep_max = VIGIL_MS(40);
 
+enum { IDLE_TURNS_MAX = 50 };
+
 /* ---- memory ---- */
 
 /* Blocks of these sizes are buffers; so is whatever is larger than the largest. */
@@ -259,6 +261,19 @@ static void compare_memory(const struct side *side, const vigil_stats *s)
             side->limit != 0 ? side->limit : UINT64_MAX);
 }
 
+/* A turn is given to a loop that has something to do, or says so.  However much time passes between
+ * them, few in a row are for nothing. */
+static void check_idle(struct side *side, const vigil_stats *s)
+{
+    const struct sim_host *host = side->host;
+    uint64_t moved = s->callbacks + host->bytes_in + host->bytes_out + host->accepts +
+                     host->accept_errors + host->accept_shortages + host->shortages + s->conns;
+    side->idle_turns = moved == side->moved ? side->idle_turns + 1 : 0;
+    side->moved = moved;
+    vigil_sim_always(side->sim, "turns are for something", side->idle_turns <= IDLE_TURNS_MAX,
+                     "%u in a row brought nothing", side->idle_turns);
+}
+
 bool side_compare(struct side *side)
 {
     if (side->loop == NULL || side->dead)
@@ -269,6 +284,7 @@ bool side_compare(struct side *side)
         return false; /* nothing has happened in it */
     side->looked_at = stats.turns;
     vigil__sim_oracle_count(side->sim, "counters agree");
+    check_idle(side, &stats);
     compare_callbacks(side, &stats);
     compare_ends(side, &stats);
     compare_accepts(side, &stats);

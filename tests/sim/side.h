@@ -28,7 +28,9 @@ struct side {
     size_t buffers, limit;    /* bytes now, and at most */
     vigil_ns pressed_at;      /* when so much was in use that the loop may shed; 0: never */
     struct world_counts base; /* before it was there */
-    uint64_t looked_at;       /* its turns when the counters were last compared */
+    uint64_t looked_at;       /* its turns when the counters were last compared, and */
+    uint64_t moved;           /* the sum of what moves */
+    uint32_t idle_turns;      /* since when it has been turned in vain */
     uint32_t max_conns;       /* 0: none */
     bool native;              /* its kernel performs operations, and */
     bool told_later;          /* has done what the loop hears of later */
