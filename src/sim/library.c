@@ -56,6 +56,8 @@ void vigil__sim_check_blocked(vigil_sim *sim)
 void vigil__sim_check_fair(struct sim_turner *turner)
 {
     vigil_sim *sim = turner->host->sim;
+    if (turner->rests)
+        return; /* its wait failed: it could not know */
     vigil__sim_oracle_count(sim, "who is ready is served");
     if (turner->host->kept_at == sim->turns)
         return; /* a fault passed them over, which may do so again and again */
