@@ -43,6 +43,19 @@ static void buf_count(struct vigil__pool *pool, struct vigil__buf *buf)
         pool->used_max = pool->used;
 }
 
+/* Frees what is kept for reuse, large ones first, as far as `cap` bytes more would pass the limit. */
+static void cached_trim(struct vigil__pool *pool, size_t cap)
+{
+    for (size_t i = VIGIL__BUF_CLASSES; i-- > 0;) {
+        while (pool->free[i] != NULL && pool->used + pool->cached + cap > pool->limit) {
+            struct vigil__buf *buf = pool->free[i];
+            pool->free[i] = buf->next_free;
+            pool->cached -= buf->cap;
+            vigil__free(pool->allocator, buf, sizeof(*buf) + buf->cap);
+        }
+    }
+}
+
 struct vigil__buf *vigil__buf_take(struct vigil__pool *pool, size_t size, enum vigil__buf_use use)
 {
     uint8_t size_class = class_for(size);
@@ -55,6 +68,7 @@ struct vigil__buf *vigil__buf_take(struct vigil__pool *pool, size_t size, enum v
         pool->free[size_class] = buf->next_free;
         pool->cached -= cap;
     } else {
+        cached_trim(pool, cap);
         buf = vigil__alloc(pool->allocator, sizeof(*buf) + cap);
         if (buf == NULL)
             return NULL;
