@@ -121,7 +121,8 @@ int vigil_pause(vigil_loop *loop, vigil_conn conn)
         return status;
     if (!c->finishing) {
         c->paused = true;
-        vigil__input_update(loop, c);
+        if (!c->in_data) /* what that answers counts; it looks at this behind it */
+            vigil__input_update(loop, c);
     }
     return 0;
 }
