@@ -214,6 +214,7 @@ int vigil__sim_accept(struct sim_file *listener, vigil_fd *out)
         err = VIGIL_EMFILE;
     if (err != 0) {
         host->accept_shortages++;
+        host->short_at = host->sim->now;
         return err; /* the newcomer stays where it is */
     }
     struct sim_file *file = newcomer_take(listener);

@@ -150,7 +150,7 @@ void vigil__sim_stream_end(struct sim_file *to, bool reset)
     if (to->sim->tap.ended != NULL && to->peer != NULL)
         to->sim->tap.ended(to->peer, reset);
     const struct sim_host *from = to->peer != NULL ? to->peer->host : to->host;
-    to->fate.short_reset |= reset && from->shortages > 0 && from->short_at == from->sim->now;
+    to->fate.short_reset |= reset && from->short_at == from->sim->now;
     struct sim_segment segment = { .upto = to->in.written, .fin = !reset, .reset = reset };
     if (!segment_send(to, segment, 0))
         arrive(to, &segment);

@@ -179,7 +179,8 @@ static void check_in_time(const struct end *end, const struct sim_fate *fate)
     const struct side *side = end->side;
     struct limits_due due = limits_due(end, fate);
     vigil_ns last = earlier(due.connect, due.idle);
-    if (end->finished_at != 0 && fate->shut_at != 0)
+    bool finishes = end->finished_at != 0 || side->drains; /* a drain finishes what it ends */
+    if (finishes && fate->shut_at != 0)
         last = earlier(last, due.linger);
     vigil_sim_always(side->sim, "limits of time end in time",
                      side->sim->now <= vigil__time_add(last, side_slack(side)), "%.3f ms late",

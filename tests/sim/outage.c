@@ -41,7 +41,8 @@ static void starts_again(void *arg)
     vigil_sim_restart(rig->sim, rig->server_host);
     bool faults = rig->sim->faults;
     vigil_sim_faults(rig->sim, false); /* it comes up well: else there is nothing to see */
-    bool up = side_open(&rig->server, rig->sim, rig->server_host, rig->server.limit) == 0;
+    const vigil_loop_options options = { .memory_limit = rig->server.limit };
+    bool up = side_open(&rig->server, rig->sim, rig->server_host, &options) == 0;
     rig->server.limits = rig->limits;
     up = up && rig_listen(rig, &echo_ops, NULL);
     vigil_sim_always(rig->sim, "a host comes up again", up, "it does not");

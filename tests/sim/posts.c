@@ -19,7 +19,7 @@ struct posted {
 struct world {
     vigil_sim *sim;
     const vigil_host *host;
-    vigil_loop *loop;
+    struct side side;
     vigil_remote *remote;
     struct posted posts[POSTS];
     uint32_t made, next;
@@ -32,6 +32,8 @@ static void runs(vigil_loop *loop, void *arg, int status)
     struct posted *p = arg;
     struct world *w = p->world;
     (void)loop;
+    side_called(&w->side);
+    w->side.posts_run++;
     vigil_sim_always(w->sim, "a post runs once", p->accepted && !p->ran, "post %u", p->number);
     vigil_sim_always(w->sim, "posts run in order", p->number >= w->next, "post %u behind %u",
                      p->number, w->next);
@@ -49,6 +51,7 @@ static void on_signal(vigil_loop *loop, int signo, void *arg)
     struct world *w = arg;
     (void)loop;
     (void)signo;
+    side_called(&w->side);
     w->signals_seen++;
 }
 
@@ -61,9 +64,11 @@ static void post_one(void *arg)
     };
     int err = vigil_post(w->remote, runs, p);
     p->accepted = err == 0;
+    w->side.wakes_max++;
     vigil_sim_always(w->sim, "a post is taken", err == 0, "%s", vigil_err_name(err));
     if (vigil_sim_choose(w->sim, "signal", 4) == 3) {
         w->signals++;
+        w->side.wakes_max++;
         vigil_sim_signal(w->sim, w->host, 10);
     }
     if (w->made < POSTS)
@@ -83,15 +88,17 @@ static bool all_ran(void *arg)
 static bool world_open(struct world *w, vigil_sim *sim)
 {
     *w = (struct world){ .sim = sim, .host = vigil_sim_host(sim, "10.0.0.1", NULL) };
-    const vigil_loop_options options = { .host = w->host, .keep_running = true };
-    return vigil_loop_open(&w->loop, &options) == 0 &&
-           vigil_on_signal(w->loop, 10, on_signal, w, NULL) == 0 &&
-           vigil_remote_open(w->loop, &w->remote) == 0;
+    const vigil_loop_options options = { .keep_running = true };
+    return side_open(&w->side, sim, w->host, &options) == 0 &&
+           vigil_on_signal(w->side.loop, 10, on_signal, w, NULL) == 0 &&
+           vigil_remote_open(w->side.loop, &w->remote) == 0;
 }
 
 static void stops(void *arg)
 {
-    vigil_loop_stop(((struct world *)arg)->loop);
+    struct world *w = arg;
+    w->side.wakes_max++;
+    vigil_loop_stop(w->side.loop);
 }
 
 /* The loop waits in vigil_loop_run(), so nothing but a wake-up ends its sleep. */
@@ -100,7 +107,8 @@ static void run_itself(struct world *w)
     vigil_sim_faults(w->sim, false);
     if (vigil_sim_after(w->sim, VIGIL_S(1), stops, w) < 0)
         return;
-    int status = vigil_loop_run(w->loop);
+    w->side.runs_itself = true;
+    int status = vigil_loop_run(w->side.loop);
     vigil_sim_always(w->sim, "a stop ends the run", status == 0, "%s", vigil_err_name(status));
     vigil_sim_always(w->sim, "every post runs", all_ran(w), "%u were made", w->made);
 }
@@ -117,8 +125,10 @@ void scenario_posts(vigil_sim *sim)
         else
             vigil_sim_eventually(sim, "every post runs", all_ran, &w, VIGIL_S(10));
     }
+    w.side.wakes_min = w.side.posts_run > 0; /* told by now */
+    (void)side_compare(&w.side);
     w.closing = true;
-    vigil_loop_close(w.loop);
+    side_close(&w.side);
     for (uint32_t i = 0; i < w.made; i++)
         vigil_sim_always(sim, "no post is lost", w.posts[i].ran, "post %u", i);
     w.made = POSTS; /* what is still to come posts nothing */

@@ -91,7 +91,7 @@ static bool origin_open(struct origin *origin, struct rig *rig, const vigil_host
         .ops = &origin_ops, .ctx = origin_ctx, .user = origin, .limits = rig->limits
     };
     *origin = (struct origin){ .rig = rig };
-    if (side_open(&origin->side, rig->sim, host, 0) < 0)
+    if (side_open(&origin->side, rig->sim, host, NULL) < 0)
         return false;
     origin->side.limits = rig->limits;
     if (vigil_listen(origin->side.loop, origin_where, &listening, NULL) < 0)

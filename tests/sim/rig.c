@@ -193,6 +193,8 @@ static vigil_ns client_deadline(const struct client *c)
     if (link->bytes_per_second > 0)
         ways += (vigil_ns)(2 * c->total * (uint64_t)VIGIL_S(1) / link->bytes_per_second);
     vigil_ns wait = 2 * ways + c->paused_ns + VIGIL_S(1); /* rests, and looks for memory */
+    if (c->never) /* the end of others may let it go on for a while */
+        wait += 2 * rig->limits.idle_ns;
     if (end_hurt(&c->end) || c->crowded || c->never)
         wait += VIGIL_S(10) + rig->limits.idle_ns + VIGIL_S(5); /* connect, idle, linger */
     if (c->crowded)
@@ -279,7 +281,8 @@ static void *served_ctx(vigil_loop *loop, vigil_conn conn, void *user)
 {
     struct rig *rig = user;
     (void)loop;
-    if (rig->refuses != 0 && vigil_sim_choose(rig->sim, "refuse", rig->refuses) != 0) {
+    if (rig->refuses != 0 &&
+        vigil_sim_choose(rig->sim, "refuse", rig->refuses) == rig->refuses - 1) {
         struct end refused = { .excused = true };
         end_begin(&refused, &rig->server, conn, false);
         end_refused(&refused);
@@ -424,9 +427,10 @@ static vigil_limits choose_limits(vigil_sim *sim)
 static bool loops_open(struct rig *rig)
 {
     size_t limit = (size_t)256 << (10 + vigil_sim_choose(rig->sim, "memory limit", 3));
-    int err = side_open(&rig->server, rig->sim, rig->server_host, limit);
+    int err = side_open(&rig->server, rig->sim, rig->server_host,
+                        &(vigil_loop_options){ .memory_limit = limit });
     if (err == 0)
-        err = side_open(&rig->clients_side, rig->sim, rig->client_host, 0);
+        err = side_open(&rig->clients_side, rig->sim, rig->client_host, NULL);
     rig->server.limits = rig->clients_side.limits = rig->limits;
     return err == 0;
 }

@@ -12,7 +12,7 @@
 
 #include "sim/side.h"
 
-enum { CLIENTS_MAX = 24, SERVED_MAX = 160, CLIENT_BYTES_MAX = 24000 };
+enum { CLIENTS_MAX = 24, SERVED_MAX = 160, CLIENT_BYTES_MAX = 24000, HEAVY_BYTES_MAX = 64000 };
 
 struct rig;
 

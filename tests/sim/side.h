@@ -22,19 +22,21 @@ struct side {
     vigil_loop *loop;
     struct sim_host *host;
     const struct sim_turner *turner;
-    vigil_limits limits;      /* of its connections */
-    struct vigil__link ends;  /* those that are open */
-    vigil_allocator memory;   /* counts the loop's buffers: */
-    size_t buffers, limit;    /* bytes now, and at most */
-    vigil_ns pressed_at;      /* when so much was in use that the loop may shed; 0: never */
-    struct world_counts base; /* before it was there */
-    uint64_t looked_at;       /* its turns when the counters were last compared, and */
-    uint64_t moved;           /* the sum of what moves */
-    uint32_t idle_turns;      /* since when it has been turned in vain */
-    uint32_t max_conns;       /* 0: none */
-    bool native;              /* its kernel performs operations, and */
-    bool told_later;          /* has done what the loop hears of later */
-    bool posts;               /* others post to it and wake it */
+    vigil_limits limits;           /* of its connections */
+    struct vigil__link ends;       /* those that are open */
+    vigil_allocator memory;        /* counts the loop's buffers: */
+    size_t buffers, limit;         /* bytes now, and at most, */
+    size_t lent;                   /* beside those that its backend has made for it to fill */
+    vigil_ns pressed_at;           /* when so much was in use that the loop may shed; 0: never */
+    struct world_counts base;      /* before it was there */
+    uint64_t looked_at;            /* its turns when the counters were last compared, and */
+    uint64_t moved;                /* the sum of what moves */
+    uint32_t idle_turns;           /* since when it has been turned in vain */
+    uint32_t max_conns;            /* 0: none */
+    bool native;                   /* its kernel performs operations, and */
+    bool told_later;               /* has done what the loop hears of later */
+    uint64_t wakes_min, wakes_max; /* how often others have woken it */
+    bool runs_itself;              /* nobody outside counts its turns */
     bool sheds, drains, dead, closing;
     bool coupled; /* bytes pass through it that no callback sees */
 
@@ -66,9 +68,10 @@ struct end {
     int why;
 };
 
-/* Opens a loop on the host, whose buffers may take `limit` bytes (0: as many as the loop likes).
- * Answers as vigil_loop_open(). */
-int side_open(struct side *side, vigil_sim *sim, const vigil_host *host, size_t limit);
+/* Opens a loop on the host; `options` may be NULL, and names no host and no allocator.  Answers as
+ * vigil_loop_open(). */
+int side_open(struct side *side, vigil_sim *sim, const vigil_host *host,
+              const vigil_loop_options *options);
 void side_close(struct side *side);
 /* A callback ran. */
 void side_called(struct side *side);

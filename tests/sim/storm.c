@@ -8,8 +8,11 @@
 void scenario_storm(vigil_sim *sim)
 {
     struct rig rig;
-    const vigil_listen_options options = { .backlog = 4 };
-    if (rig_open(&rig, sim) && rig_listen(&rig, &echo_ops, &options)) {
+    const vigil_listen_options options = { .backlog = 4,
+                                           .shed = vigil_sim_choose(sim, "shed", 4) == 3 };
+    bool opened = rig_open(&rig, sim);
+    rig.refuses = vigil_sim_choose(sim, "refuses", 4) == 3 ? 4 : 0;
+    if (opened && rig_listen(&rig, &echo_ops, &options)) {
         vigil__sim_host_of(rig.server_host)->fd_limit = 4 + vigil_sim_choose(sim, "descriptors", 6);
         for (uint32_t i = 0; i < CLIENTS_MAX - 1; i++) {
             struct client *c = rig_client(&rig, 300, 1);

@@ -18,7 +18,7 @@ struct timed {
 
 struct world {
     vigil_sim *sim;
-    vigil_loop *loop;
+    struct side side;
     struct timed timers[TIMERS];
     uint64_t sequence, fired_sequence;
     vigil_ns fired_due;
@@ -30,7 +30,7 @@ static void arm(struct world *w, struct timed *t);
 static uint64_t turn_of(const struct world *w)
 {
     vigil_stats stats;
-    vigil_stats_get(w->loop, &stats);
+    vigil_stats_get(w->side.loop, &stats);
     return stats.turns;
 }
 
@@ -39,8 +39,7 @@ static void fires(vigil_loop *loop, void *arg)
     struct timed *t = arg;
     struct world *w = t->world;
     vigil_sim_always(w->sim, "timers fire once, when armed", t->armed, "a dead one fires");
-    vigil_sim_always(w->sim, "timers are never early", vigil_sim_now(w->sim) >= t->due,
-                     "%lld ns early", (long long)(t->due - vigil_sim_now(w->sim)));
+    side_timer(&w->side, t->due);
     bool in_order = t->due > w->fired_due ||
                     (t->due == w->fired_due && t->sequence > w->fired_sequence);
     vigil_sim_always(w->sim, "timers fire in order", in_order, "one is behind a later one");
@@ -62,13 +61,15 @@ static void arm(struct world *w, struct timed *t)
 {
     bool at_once = vigil_sim_choose(w->sim, "at once", 4) == 3;
     vigil_ns delay = at_once ? 0 : VIGIL_US(vigil_sim_choose(w->sim, "delay us", 50000));
-    int err = t->armed ? vigil_timer_set(w->loop, t->timer, delay)
-                       : vigil_after(w->loop, delay, fires, t, &t->timer);
+    vigil_loop *loop = w->side.loop;
+    int err = t->armed ? vigil_timer_set(loop, t->timer, delay)
+                       : vigil_after(loop, delay, fires, t, &t->timer);
     if (err != 0) {
         vigil_sim_always(w->sim, "moving a timer never fails", !t->armed, "%s",
                          vigil_err_name(err));
         return;
     }
+    w->side.timers += !t->armed;
     t->armed = true;
     t->turn = 0;
     t->due = vigil_sim_now(w->sim) + delay;
@@ -81,13 +82,20 @@ static void step(void *arg)
     struct timed *t = &w->timers[vigil_sim_choose(w->sim, "which timer", TIMERS)];
     if (t->armed && vigil_sim_choose(w->sim, "cancel", 4) == 3) {
         vigil_sim_always(w->sim, "an armed timer can be cancelled",
-                         vigil_cancel(w->loop, t->timer) == 0, "it cannot");
+                         vigil_cancel(w->side.loop, t->timer) == 0, "it cannot");
+        w->side.timers--;
         t->armed = false;
     } else {
         arm(w, t);
     }
     if (++w->steps < STEPS)
         (void)vigil_sim_after(w->sim, VIGIL_US(vigil_sim_choose(w->sim, "step us", 2000)), step, w);
+}
+
+static bool side_holds(void *arg)
+{
+    (void)side_compare(arg);
+    return true;
 }
 
 static bool none_armed(void *arg)
@@ -105,11 +113,12 @@ void scenario_timers(vigil_sim *sim)
     const vigil_host *host = vigil_sim_host(sim, "10.0.0.1", NULL);
     for (size_t i = 0; i < TIMERS; i++)
         w.timers[i].world = &w;
-    if (vigil_loop_open(&w.loop, &(vigil_loop_options){ .host = host }) == 0 &&
+    if (side_open(&w.side, sim, host, NULL) == 0 &&
+        vigil_sim_invariant(sim, "what the loops say is so", side_holds, &w.side) == 0 &&
         vigil_sim_after(sim, 0, step, &w) == 0) {
         vigil_sim_run(sim, vigil_sim_now(sim) + VIGIL_MS(100));
         vigil_sim_eventually(sim, "every timer fires", none_armed, &w, VIGIL_S(10));
     }
-    vigil_loop_close(w.loop);
+    side_close(&w.side);
     vigil_sim_check_balance(sim);
 }
