@@ -14,7 +14,7 @@ static void client_push(vigil_loop *loop, void *arg);
 
 enum { APART = 1009 }; /* where each client's begins, behind that of the one before */
 
-static uint8_t stream[CLIENT_BYTES_MAX + CLIENTS_MAX * APART];
+static uint8_t stream[HEAVY_BYTES_MAX + CLIENTS_MAX * APART];
 
 static void stream_fill(void)
 {
