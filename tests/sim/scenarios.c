@@ -17,7 +17,6 @@ static const struct {
     { "half_close", scenario_half_close },
     { "drain", scenario_drain },
     { "storm", scenario_storm },
-    { "burst", scenario_burst },
     { "outage", scenario_outage },
     { "timers", scenario_timers },
     { "posts", scenario_posts },

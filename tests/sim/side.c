@@ -240,15 +240,17 @@ static void compare_bytes(const struct side *side, const vigil_stats *s)
 
 /* Every byte has gone somewhere: what came in was used, dropped, or is held; or it has moved into
  * another's output, as what callbacks sent; and that was sent, dropped, or is queued. */
-static void compare_balance(const struct side *side, const vigil_stats *s)
+static void compare_balance(struct side *side, const vigil_stats *s)
 {
     uint64_t held = 0, queued = 0;
+    side->queued_most = 0;
     for (struct vigil__link *at = side->ends.next; at != &side->ends; at = at->next) {
         vigil_conn_info info;
         if (vigil_conn_info_get(side->loop, VIGIL_OWNER(at, struct end, link)->conn, &info) != 0)
             continue;
         held += info.held;
         queued += info.queued;
+        side->queued_most = vigil__max(side->queued_most, info.queued);
     }
     uint64_t in = side->used + s->dropped_in + held;
     if (!side->coupled)

@@ -46,7 +46,8 @@ struct side {
     uint64_t used, took; /* bytes of input, and of output */
     uint64_t timers_fired, posts_run;
     uint32_t conns, timers, listeners;
-    uint64_t turn; /* the turn under way, and newcomers in it */
+    size_t queued_most; /* of one connection, when the counters were last compared */
+    uint64_t turn;      /* the turn under way, and newcomers in it */
     uint32_t turn_accepts;
 };
 

@@ -18,7 +18,7 @@ void scenario_slow(vigil_sim *sim)
 {
     struct rig rig;
     bool opened = rig_open(&rig, sim);
-    bool heavy = vigil_sim_choose(sim, "heavy", 8) == 7;
+    bool heavy = vigil_sim_choose(sim, "heavy", 16) == 15;
     if (heavy)
         rig.out_bound = rig.limits.out_high = 262144;
     if (opened && rig_listen(&rig, &echo_ops, NULL)) {

@@ -8,6 +8,10 @@
 void scenario_storm(vigil_sim *sim)
 {
     struct rig rig;
+    if (vigil_sim_choose(sim, "burst", 4) == 3) {
+        scenario_burst(sim); /* not often: it takes as long as three others */
+        return;
+    }
     const vigil_listen_options options = { .backlog = 4,
                                            .shed = vigil_sim_choose(sim, "shed", 4) == 3 };
     bool opened = rig_open(&rig, sim);
