@@ -45,10 +45,11 @@ static void *counted_resize(void *ctx, void *old, size_t old_size, size_t new_si
     void *p = below->resize(below->ctx, old, old_size, new_size);
     if (p == NULL && new_size > 0)
         return NULL;
+    size_t before = side->buffers;
     if (old != NULL)
         side->buffers -= buffer_bytes(old_size);
     side->buffers += buffer_bytes(new_size);
-    if (side->buffers >= pressed_from(side))
+    if (vigil__max(before, side->buffers) >= pressed_from(side))
         side->pressed_at = side->sim->now;
     if (VIGIL_UNLIKELY(side->limit != 0 && side->loop != NULL &&
                        side->buffers > side->limit + side->lent))
@@ -277,7 +278,8 @@ static void check_idle(struct side *side, const vigil_stats *s)
     const struct sim_host *host = side->host;
     uint64_t moved = s->callbacks + host->bytes_in + host->bytes_out + host->accepts +
                      host->accept_errors + host->accept_shortages + host->shortages + s->conns;
-    side->idle_turns = moved == side->moved ? side->idle_turns + 1 : 0;
+    bool pressed = side->limit != 0 && side->buffers >= pressed_from(side); /* it looks for memory */
+    side->idle_turns = moved == side->moved && !pressed ? side->idle_turns + 1 : 0;
     side->moved = moved;
     vigil_sim_always(side->sim, "turns are for something", side->idle_turns <= IDLE_TURNS_MAX,
                      "%u in a row brought nothing", side->idle_turns);
