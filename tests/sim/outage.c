@@ -36,6 +36,7 @@ static void loses_power(void *arg)
 static void starts_again(void *arg)
 {
     struct rig *rig = arg;
+    declare_all(rig);
     side_close(&rig->server);
     rig->stale.v = 0;
     vigil_sim_restart(rig->sim, rig->server_host);

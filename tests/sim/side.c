@@ -10,7 +10,7 @@
  * while a wait is late may be followed by another. */
 static const vigil_ns oversleep_max = VIGIL_MS(40);
 
-enum { IDLE_TURNS_MAX = 50 };
+enum { IDLE_TURNS_MAX = 150 };
 
 /* ---- memory ---- */
 
@@ -290,7 +290,7 @@ static void check_idle(struct side *side, const vigil_stats *s)
 
 bool side_compare(struct side *side)
 {
-    if (side->loop == NULL || side->dead)
+    if (side->loop == NULL || side->dead || side->host->dead)
         return false;
     vigil_stats stats;
     vigil_stats_get(side->loop, &stats);
