@@ -195,9 +195,11 @@ static vigil_ns client_wait(const struct client *c)
     if (link->bytes_per_second > 0)
         ways += (vigil_ns)(2 * c->total * (uint64_t)VIGIL_S(1) / link->bytes_per_second);
     vigil_ns wait = 2 * ways + c->paused_ns + wait_min;
-    if (c->never) /* the end of others may let it go on for a while */
+    if (c->never || c->crowded) /* the end of others may let it go on, for a while */
         wait += 2 * rig->limits.idle_ns;
-    if (end_hurt(&c->end) || c->crowded || c->never)
+    const uint64_t *hits = rig->sim->hits;
+    bool outage = hits[VIGIL_SIM_PARTITION] > 0 || hits[VIGIL_SIM_KILL] > 0; /* anybody's bytes */
+    if (end_hurt(&c->end) || c->crowded || c->never || outage)
         wait += VIGIL_S(10) + rig->limits.idle_ns + VIGIL_S(5); /* connect, idle, linger */
     if (c->crowded)
         wait += rig->client_count * (c->paused_ns + 2 * ways);
