@@ -12,7 +12,7 @@ enum {
 
 /* A shortage explains what ends then.  A kernel's operations are waited for, and the loop may
  * oversleep meanwhile. */
-static const vigil_ns credit_ns = VIGIL_MS(40);
+static const vigil_ns credit_ns = VIGIL_MS(200);
 
 static const vigil_ns connect_default = VIGIL_S(10);
 static const vigil_ns stall_default = VIGIL_S(60);
