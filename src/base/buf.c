@@ -43,7 +43,7 @@ static void buf_count(struct vigil__pool *pool, struct vigil__buf *buf)
         pool->used_max = pool->used;
 }
 
-/* Frees what is kept for reuse, large ones first, as far as `cap` bytes more would pass the limit. */
+/* Frees what is kept for reuse, large ones first, until `cap` more bytes are within the limit. */
 static void cached_trim(struct vigil__pool *pool, size_t cap)
 {
     for (size_t i = VIGIL__BUF_CLASSES; i-- > 0;) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * memory_kept_for_reuse.c -- what a loop kept for reuse did not count against memory_limit: with all
- * that in buffers of one size, and others asked for, it took up to 1 MiB more than it was allowed.
+ * memory_kept_for_reuse.c -- what a loop kept for reuse did not count against memory_limit: with
+ * all that in buffers of one size, and others asked for, it took up to 1 MiB more than it was
+ * allowed.
  */
 #include "test.h"
 

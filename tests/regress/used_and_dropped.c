@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * used_and_dropped.c -- a `data` that pauses its connection, the output of which has failed, ended it
- * at once: what it answered did not count, and bytes that it had used were counted as dropped.
+ * used_and_dropped.c -- a `data` that pauses its connection, the output of which has failed, ended
+ * it at once: what it answered did not count, and bytes that it had used were counted as dropped.
  */
 #include "regress/two_hosts.h"
 

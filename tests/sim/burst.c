@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * burst.c -- a kind of storm: more connections arrive at one time than a loop may take in one turn, beside
- * clients that are served meanwhile.  They are the world's own, without a loop, and say nothing.
+ * burst.c -- a kind of storm: more connections arrive at one time than a loop may take in one turn,
+ * beside clients that are served meanwhile. They are the world's own, without a loop, and say
+ * nothing.
  */
 #include "sim/rig.h"
 

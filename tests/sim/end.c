@@ -41,8 +41,8 @@ struct end *end_peer(const struct end *end)
     return VIGIL_OWNER(file->peer->fate_out, struct end, fate);
 }
 
-/* Whether others may have kept it waiting outside for so long: dead ones, whose places are free when
- * their time is over. */
+/* Whether others may have kept it waiting outside for so long: dead ones, whose places are free
+ * when their time is over. */
 static bool has_waited(const struct end *end, const struct sim_fate *fate)
 {
     vigil_ns until = fate->accepted_at != 0 ? fate->accepted_at : end->side->sim->now;
@@ -268,7 +268,7 @@ static bool is_explained(const struct end *end, const struct sim_fate *fate, int
                                                  : NULL;
     if (far == NULL)
         return false;
-    /* Its own end comes in the same turn, before or behind this one; what it was, it says itself. */
+    /* Its own end comes in the same turn, before or behind this one, and says what it was. */
     return why == VIGIL_ECANCELED || explains(end_fate(far), far->opened, why) || far->told;
 }
 

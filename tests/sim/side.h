@@ -78,8 +78,8 @@ void side_close(struct side *side);
 void side_called(struct side *side);
 /* A timer of the loop's fires, which was due then. */
 void side_timer(struct side *side, vigil_ns due);
-/* Looks whether all that the loop counts is what came, and what the world saw; else the world fails.
- * False: it has not turned since. */
+/* Looks whether all that the loop counts is what came, and what the world saw; else the world
+ * fails. False: it has not turned since. */
 bool side_compare(struct side *side);
 /* How much too late a sleep of the loop's may end. */
 vigil_ns side_slack(const struct side *side);

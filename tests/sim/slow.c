@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * slow.c -- scenario: clients that read now and then, or not at all, beside a good one; now and then
- * so many that want so much that the server's memory does not suffice.
+ * slow.c -- scenario: clients that read now and then, or not at all, beside a good one; now and
+ * then so many that want so much that the server's memory does not suffice.
  */
 #include "sim/rig.h"
 
