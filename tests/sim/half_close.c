@@ -26,10 +26,11 @@ static void answers(vigil_loop *loop, vigil_conn conn, void *ctx)
     side_called(served->end.side);
     if (vigil_conn_held(loop, conn, &p, &n) == 0) {
         int err = vigil_send_all(loop, conn, p, n);
+        bool for_a_reason = err == 0 || err == VIGIL_ENOMEM || err == VIGIL_EFULL ||
+                            err == VIGIL_ECLOSED;
+        vigil_sim_always(served->rig->sim, "a send fails for a reason", for_a_reason, "%s",
+                         vigil_err_name(err));
         if (err != 0) { /* a part would look like the whole */
-            vigil_sim_always(served->rig->sim, "a send fails for a reason",
-                             err == VIGIL_ENOMEM || err == VIGIL_EFULL || err == VIGIL_ECLOSED,
-                             "%s", vigil_err_name(err));
             served->end.aborted = true;
             (void)vigil_abort(loop, conn); /* it lives */
             return;
