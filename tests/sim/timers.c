@@ -64,11 +64,10 @@ static void arm(struct world *w, struct timed *t)
     vigil_loop *loop = w->side.loop;
     int err = t->armed ? vigil_timer_set(loop, t->timer, delay)
                        : vigil_after(loop, delay, fires, t, &t->timer);
-    if (err != 0) {
-        vigil_sim_always(w->sim, "moving a timer never fails", !t->armed, "%s",
-                         vigil_err_name(err));
+    vigil_sim_always(w->sim, "moving a timer never fails", err == 0 || !t->armed, "%s",
+                     vigil_err_name(err));
+    if (err != 0)
         return;
-    }
     w->side.timers += !t->armed;
     t->armed = true;
     t->turn = 0;
