@@ -128,6 +128,7 @@ int vigil__sim_read(struct sim_file *file, void *p, size_t n)
     }
     file->host->bytes_in += n;
     file->host->receives++;
+    file->fate.receives++;
     file->fate.read_at = file->sim->now;
     vigil__sim_note(file->sim, n);
     vigil__sim_moved(file->sim);

@@ -80,6 +80,7 @@ struct sim_fate {
     bool peer_excused;    /* the other end may end badly, says who judges that */
     vigil_ns accepted_at; /* when the other end was, by its host; 0: never, as the others here */
     vigil_ns read_at, wrote_at, shut_at;
+    uint64_t receives;
 };
 
 struct sim_file {

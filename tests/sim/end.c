@@ -6,7 +6,7 @@
 #include "sim/side.h"
 
 enum {
-    TURN_READS_MAX = 10, /* `data` of one connection in a turn: reads of it, and one for the rest */
+    TURN_READS_MAX = 10,  /* receives from one connection in a turn */
     TURN_ACCEPTS_MAX = 64 /* newcomers in a turn */
 };
 
@@ -117,13 +117,14 @@ void end_reads(struct end *end)
     struct side *side = end->side;
     side_called(side);
     vigil_sim_always(side->sim, "no callback after close", end->opened && !end->closed, "data");
+    uint64_t receives = end_fate(end)->receives;
     if (end->turn != side->turn)
-        end->turn_reads = 0;
+        end->turn_from = receives - (receives > 0); /* that brought this */
     end->turn = side->turn;
-    end->turn_reads++;
+    uint64_t reads = receives - end->turn_from;
     vigil_sim_always(side->sim, "one connection leaves a turn to others",
-                     side->native || end->turn_reads <= TURN_READS_MAX * times_told(side),
-                     "%u reads in one turn", end->turn_reads);
+                     side->native || reads <= (uint64_t)TURN_READS_MAX * times_told(side),
+                     "%llu receives in one turn", (unsigned long long)reads);
 }
 
 void end_finishes(struct end *end)

@@ -64,8 +64,8 @@ struct end {
     bool excused;  /* it may end badly, says the scenario, or */
     bool may_wait; /* others may take all the places that there are */
     bool told;     /* it ended badly, for a reason */
-    uint64_t turn; /* the turn under way, and its `data` in it */
-    uint32_t turn_reads;
+    uint64_t turn; /* the turn under way, and the receives before it */
+    uint64_t turn_from;
     int why;
 };
 
