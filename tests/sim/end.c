@@ -5,6 +5,8 @@
  */
 #include "sim/side.h"
 
+#include <string.h>
+
 enum {
     TURN_READS_MAX = 10,  /* receives from one connection in a turn */
     TURN_ACCEPTS_MAX = 64 /* newcomers in a turn */
@@ -225,6 +227,8 @@ static bool is_right(const struct end *end, const struct sim_fate *fate, int why
         return fate->broken_by == why || is_time_up(end, fate);
     case VIGIL_ENOBUFS:
         return fate->shortage == why;
+    case VIGIL_EMFILE: /* afd needs a descriptor of its own for more of them */
+        return was_short(side) && strcmp(vigil_loop_backend(side->loop), "afd") == 0;
     case VIGIL_ENOMEM:
         return fate->shortage == why || was_short(side) || was_pressed(side);
     case VIGIL_ECANCELED:
@@ -259,7 +263,8 @@ static bool explains(const struct sim_fate *fate, bool opened, int why)
 /* Through whoever is coupled it may be another's fate. */
 static bool is_explained(const struct end *end, const struct sim_fate *fate, int why)
 {
-    if (end->excused || end->aborted || why == VIGIL_ENOMEM || why == VIGIL_ENOBUFS)
+    if (end->excused || end->aborted || why == VIGIL_ENOMEM || why == VIGIL_ENOBUFS ||
+        why == VIGIL_EMFILE)
         return true; /* that the machine was short is what is_right() looks at */
     if (explains(fate, end->opened, why))
         return true;

@@ -17,7 +17,11 @@ void scenario_storm(vigil_sim *sim)
     bool opened = rig_open(&rig, sim);
     rig.refuses = vigil_sim_choose(sim, "refuses", 4) == 3 ? 4 : 0;
     if (opened && rig_listen(&rig, &echo_ops, &options)) {
-        vigil__sim_host_of(rig.server_host)->fd_limit = 4 + vigil_sim_choose(sim, "descriptors", 6);
+        struct sim_host *host = vigil__sim_host_of(rig.server_host);
+        uint32_t limit = 4 + vigil_sim_choose(sim, "descriptors", 6);
+        if (limit < host->fd_count + 2) /* it would serve nobody, if its backend wants one more */
+            limit = host->fd_count + 2;
+        host->fd_limit = limit;
         for (uint32_t i = 0; i < CLIENTS_MAX - 1; i++) {
             struct client *c = rig_client(&rig, 300, 1);
             c->rude = vigil_sim_choose(sim, "rude", 4) == 3;
