@@ -459,8 +459,8 @@ static void last_client(struct rig *rig)
 {
     struct client *last = rig_client(rig, 100, 1);
     /* The places of those who vanished are free when their time is over, one after the other. */
-    last->crowded = (rig->server.max_conns != 0 || rig->server.sheds) &&
-                    rig->sim->hits[VIGIL_SIM_VANISH] > 0;
+    bool limited = rig->server.max_conns != 0 || rig->server.host->fd_limit < SIM_FD_LIMIT;
+    last->crowded = limited && rig->sim->hits[VIGIL_SIM_VANISH] > 0;
     rig->refuses = 0;
     (void)rig_await(rig, "one who comes late is served");
     vigil_sim_always(rig->sim, "accepting survives everything",
