@@ -35,7 +35,7 @@ LIB_OBJ  := $(patsubst %.c,$(B)/%.o,$(wildcard $(addprefix src/,$(addsuffix /*.c
             base sys poller loop conn)))) $(MODEL:%=$(B)/tests/model/%.o) \
             $(if $(MODEL),$(B)/tests/model/knotes.o)
 SIM_OBJ  := $(patsubst %.c,$(B)/%.o,$(wildcard src/sim/*.c))
-TOOL_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tool/*.c))
+TOOL_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tool/*.c tool/torture/*.c tool/torture/hazards/*.c))
 EXAMPLES := $(patsubst %.c,$(B)/examples/%,$(notdir $(wildcard examples/*.c examples/tutorial/*.c)))
 BENCHES  := $(patsubst %.c,$(B)/%,$(wildcard bench/*.c))
 UNIT     := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/*.c))
@@ -120,6 +120,9 @@ $(B)/tool/%.o: tool/%.c $(B)/flags
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(CC) $(PUBLIC_FLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# A client that is hostile to a server asks the system for what no standard has.
+$(B)/tool/cmd_torture.o $(B)/tool/torture/%.o: PUBLIC_FLAGS += -D_GNU_SOURCE
 
 # A program of one source file: $(call program,FLAGS).  SIM: the library it needs besides.
 define program

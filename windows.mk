@@ -30,7 +30,7 @@ LIB_OBJ  := $(patsubst %.c,$(B)/%.o,$(wildcard $(addprefix src/,$(addsuffix /*.c
 LACKING  := $(shell tests/windows/lacking --list)
 EXAMPLES := $(patsubst %.c,$(B)/examples/%.exe,$(notdir $(filter-out $(LACKING), \
             $(wildcard examples/*.c examples/tutorial/*.c))))
-TOOL_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tool/*.c))
+TOOL_OBJ := $(patsubst %.c,$(B)/%.o,$(filter-out %/cmd_torture.c,$(wildcard tool/*.c)))
 UNIT     := $(patsubst %.c,$(B)/%.exe,$(filter-out $(LACKING),$(wildcard tests/unit/*.c)))
 CONFORM  := $(patsubst %.c,$(B)/%.exe,$(filter-out $(LACKING),$(wildcard tests/conform/*.c)))
 REGRESS  := $(patsubst %.c,$(B)/%.exe,$(filter-out $(LACKING),$(wildcard tests/regress/*.c)))

@@ -45,7 +45,7 @@ static const char *option_name(const void *arg, size_t i);
 
 int args_run(const struct args_command *command, int argc, char **argv)
 {
-    struct args args = { .command = command };
+    struct args args = { .command = command, .words = (const char *const *)argv };
     struct parse parse = { .args = &args };
     int status = EXIT_FAILED;
     args.settings = calloc(1, command->settings_size + 1); /* + 1: some have no options */
@@ -158,6 +158,8 @@ static int option_parse(struct parse *parse, char **argv, int *taken)
                       option->name);
         return EXIT_USAGE;
     }
+    if (option->optional && !value)
+        value = "-";
     if (option->kind != ARGS_FLAG && !value) {
         value = argv[1];
         *taken = 1;
@@ -330,7 +332,10 @@ static void environment_name(char out[NAME_MAX_LEN], const char *option)
 static void option_help(const struct args_option *option)
 {
     char left[64];
-    (void)snprintf(left, sizeof left, "--%s%s%s", option->name, option->metavar ? " " : "",
+    (void)snprintf(left, sizeof left, option->optional ? "--%s[%s%s]" : "--%s%s%s", option->name,
+                   !option->metavar   ? ""
+                   : option->optional ? "="
+                                      : " ",
                    option->metavar ? option->metavar : "");
     (void)printf("  %-26s %s", left, option->help);
     for (size_t i = 0; option->choice && option->choice(i); i++)

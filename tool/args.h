@@ -18,6 +18,7 @@ enum {
     EXIT_FAILED = 1, /* failed at run time */
     EXIT_USAGE = 2,  /* bad input; nothing was begun */
     EXIT_WRONG = 3,  /* a byte came back wrong, lost or doubled */
+    EXIT_MISSED = 4, /* an assertion was missed: a probe failed */
     EXIT_SIGNAL = 128
 };
 
@@ -38,6 +39,7 @@ struct args_option {
     size_t offset; /* of its member in the subcommand's settings */
     const char *help;
     const char *fallback;            /* the default, as one would type it; NULL: all zero */
+    bool optional;                   /* ARGS_STRING: without "=VALUE" it is "-" */
     const char *(*choice)(size_t i); /* ARGS_CHOICE: the names, NULL behind the last */
     uint64_t min;                    /* ARGS_NUMBER and ARGS_SIZE: the least allowed, and */
     uint64_t max;                    /* the most; 0: no limit */
@@ -61,8 +63,9 @@ struct args_command {
 /* What a command line came to. */
 struct args {
     const struct args_command *command;
-    void *settings;        /* of command->settings_size, every member set */
-    const char **operands; /* in order */
+    void *settings;           /* of command->settings_size, every member set */
+    const char *const *words; /* all that followed the subcommand's name; NULL behind the last */
+    const char **operands;    /* in order */
     size_t operand_count;
 };
 

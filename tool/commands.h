@@ -11,6 +11,7 @@
 
 extern const struct args_command command_serve;
 extern const struct args_command command_send;
+extern const struct args_command command_torture; /* not on Windows */
 extern const struct args_command command_backends;
 
 #endif /* TOOL_COMMANDS_H */

@@ -21,10 +21,11 @@ static const char *command_name(const void *arg, size_t i);
 static int stdout_flushed(int status);
 
 static const struct args_command *const commands[] = {
-    &command_serve,
-    &command_send,
-    &command_backends,
-    NULL,
+    &command_serve,    &command_send,
+#ifndef _WIN32
+    &command_torture,
+#endif
+    &command_backends, NULL,
 };
 
 int main(int argc, char **argv)
@@ -90,12 +91,14 @@ static void help_all(void)
     for (size_t i = 0; commands[i]; i++)
         (void)printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
     (void)printf("  %-10s %s\n", "help", "tells about one command");
-    (void)printf("\n"
-                 "  --help     prints this\n"
-                 "  --version  prints the version\n"
-                 "\n"
-                 "Exit status: 0 ran and all held, 1 failed at run time, 2 bad usage,\n"
-                 "3 a byte came back wrong, lost or doubled, 130 or 143 at a second signal.\n");
+    (void)printf(
+        "\n"
+        "  --help     prints this\n"
+        "  --version  prints the version\n"
+        "\n"
+        "Exit status: 0 ran and all held, 1 failed at run time, 2 bad usage,\n"
+        "3 a byte came back wrong, lost or doubled, 4 a probe failed, 130 or 143 at a second\n"
+        "signal.\n");
 }
 
 static const struct args_command *command_find(const char *name)

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * process.h -- the server as a process of this machine, seen from outside: memory, descriptors,
+ * CPU, and its limit of descriptors (proc(5), prlimit(2)).
+ *
+ * Part of the command `vigil`, on the public header alone.
+ */
+#ifndef PROCESS_H
+#define PROCESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "vigil.h"
+
+struct process {
+    pid_t pid; /* 0: the server's process is not known */
+};
+
+/* NULL when `pid` can be looked at, else why not. */
+const char *process_look(struct process *process, uint64_t pid);
+
+bool process_lives(const struct process *process);
+
+/* Bytes of memory resident, descriptors open; -1 when it is gone. */
+int64_t process_memory(const struct process *process);
+int64_t process_descriptors(const struct process *process);
+
+/* CPU time of all its threads so far, and the time for which they waited for a CPU that others
+ * had: a server that spins uses all of what it was given, on a busy machine too. */
+bool process_cpu(const struct process *process, vigil_ns *used, vigil_ns *waited);
+
+#endif /* PROCESS_H */

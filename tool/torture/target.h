@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * target.h -- the server under torture, as an address to connect to: looked up once, before
+ * anything is begun.
+ *
+ * Part of the command `vigil`, on the public header alone.
+ */
+#ifndef TARGET_H
+#define TARGET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "vigil.h"
+
+struct target {
+    vigil_addr addr;
+    struct sockaddr_storage name; /* the same for connect(2) */
+    socklen_t name_len;
+    char text[VIGIL_ADDR_TEXT_MAX];
+};
+
+/* Looks `where` up and takes the first address that answers a connect(2), else the first one.
+ * 0 or a negative vigil_status. */
+int target_find(struct target *target, const char *where);
+
+/* Whether it is on this machine, or in a range that nobody owns in public: RFC 1918, 3927, 4193,
+ * 4291, 6598. */
+bool target_private(const struct target *target);
+
+/* A socket for it that does not block, or -1 with errno.  On 127.0.0.0/8 each number `n` gets a
+ * source address of its own, so that ports do not run out (28,000 for each). */
+int target_socket(const struct target *target, uint64_t n);
+
+#endif /* TARGET_H */

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * wire.c -- one connection to the server: opened, given its goals, and closed in the ways that a
+ * client can leave.
+ *
+ * Part of the command `vigil`, on the public header alone.
+ */
+#include "wire.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "payload.h"
+
+#define NARROW_BYTES   (16 * 1024) /* of the receive buffer, */
+#define NARROW_SEGMENT 1460        /* and of a segment: large ones make loopback's buffers large */
+
+static void connect_begin(struct wire *wire, unsigned flags);
+static int connect_now(const struct wire *wire);
+static void rate_wait(struct torture *t);
+
+void wire_open(struct wire *wire, struct torture *t, unsigned flags)
+{
+    *wire = (struct wire){ .torture = t,
+                           .fd = -1,
+                           .bystander = flags & WIRE_BYSTANDER,
+                           .base = t->wires_opened++ * PAYLOAD_LINE * 4099 };
+    if (found(t) || *t->interrupted)
+        return;
+    rate_wait(t);
+    connect_begin(wire, flags);
+    wire->moved = torture_now();
+}
+
+static void connect_begin(struct wire *wire, unsigned flags)
+{
+    struct torture *t = wire->torture;
+    const int on = 1;
+    wire->fd = target_socket(&t->target, wire->base / PAYLOAD_LINE / 4099);
+    if (wire->fd < 0) {
+        found_skip(t, "this machine gives no socket: %s", strerror(errno));
+        return;
+    }
+    /* Options that are not there for Unix sockets do no harm. */
+    (void)setsockopt(wire->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (flags & WIRE_NARROW) {
+        const int room = NARROW_BYTES;
+        const int segment = NARROW_SEGMENT;
+        (void)setsockopt(wire->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+        (void)setsockopt(wire->fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof segment);
+    }
+    if (connect_now(wire) == 0)
+        wire->open = true;
+    else if (errno != EINPROGRESS)
+        wire->error = errno;
+}
+
+/* As connect(2).  On a Unix socket a full backlog is EAGAIN at once (unix(7)): it is tried again,
+ * as TCP does by itself. */
+static int connect_now(const struct wire *wire)
+{
+    const struct torture *t = wire->torture;
+    const struct sockaddr *name = (const struct sockaddr *)&t->target.name;
+    const vigil_ns until = torture_now() + t->limits.patience_ns;
+    int err = connect(wire->fd, name, t->target.name_len);
+    while (err < 0 && errno == EAGAIN && torture_now() < until && !*t->interrupted) {
+        torture_sleep(t, VIGIL_MS(1));
+        err = connect(wire->fd, name, t->target.name_len);
+    }
+    return err;
+}
+
+/* Not more than limits.rate of them in a second. */
+static void rate_wait(struct torture *t)
+{
+    const vigil_ns now = torture_now();
+    if (t->connect_next > now)
+        torture_sleep(t, t->connect_next - now);
+    else
+        t->connect_next = now;
+    t->connect_next += VIGIL_S(1) / (vigil_ns)t->limits.rate;
+}
+
+void wire_close(struct wire *wire)
+{
+    if (wire->fd >= 0)
+        (void)close(wire->fd);
+    wire->fd = -1;
+}
+
+void wire_reset(struct wire *wire)
+{
+    const struct linger now = { .l_onoff = 1 };
+    if (wire->fd >= 0)
+        (void)setsockopt(wire->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    wire_close(wire);
+}
+
+bool wire_vanish(struct wire *wire)
+{
+#ifdef TCP_REPAIR
+    const int on = 1;
+    if (wire->fd >= 0 && setsockopt(wire->fd, IPPROTO_TCP, TCP_REPAIR, &on, sizeof on) == 0) {
+        wire_close(wire);
+        return true;
+    }
+#endif
+    wire_reset(wire);
+    return false;
+}
+
+void wire_send(struct wire *wire, uint64_t n)
+{
+    wire->send_goal += n;
+    wire->moved = torture_now();
+}
+
+void wire_echo(struct wire *wire, uint64_t n)
+{
+    wire_send(wire, n);
+    if (wire->torture->mode != MODE_DISCARD)
+        wire->read_goal += n;
+}
+
+void wire_finish(struct wire *wire)
+{
+    wire->finish = true;
+    wire->until_end = true;
+    wire->moved = torture_now();
+}
+
+void wire_urgent(struct wire *wire, unsigned char byte)
+{
+    if (wire->fd >= 0)
+        (void)send(wire->fd, &byte, 1, MSG_OOB | MSG_NOSIGNAL); /* no room: nothing to see */
+}
+
+struct wire *wires_new(struct torture *t, size_t count)
+{
+    struct wire *wires = calloc(count, sizeof *wires);
+    if (!wires)
+        found_skip(t, "no memory for %zu connections", count);
+    for (size_t i = 0; wires && i < count; i++)
+        wires[i] = (struct wire){ .torture = t, .fd = -1 };
+    return wires;
+}
+
+void wires_free(struct wire *wires, size_t count)
+{
+    for (size_t i = 0; wires && i < count; i++)
+        wire_close(&wires[i]);
+    free(wires);
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * wire.h -- one connection to the server, and how several are moved along.  A script says what
+ * shall have happened on each wire, and drive() makes it so: it sends, reads, compares each byte,
+ * and turns whatever goes wrong into a finding.
+ *
+ * Part of the command `vigil`, on the public header alone.
+ */
+#ifndef WIRE_H
+#define WIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "torture.h"
+
+struct wire {
+    struct torture *torture;
+    int fd; /* -1: closed, or never opened */
+
+    /* The script may set these at any time. */
+    uint64_t send_goal;     /* so many bytes shall be sent in all, */
+    uint64_t read_goal;     /* so many shall have come back, */
+    bool finish;            /* FIN shall follow what is sent, */
+    bool until_end;         /* and the server's end shall have been seen behind what came back */
+    size_t chunk_max;       /* bytes in one send(2); 0: whatever fits */
+    bool chunk_random;      /* sends 1 to chunk_max bytes at a time */
+    size_t read_max;        /* bytes in one recv(2); 0: whatever is there */
+    vigil_ns read_pause_ns; /* between one recv(2) and the next */
+    bool reluctant;         /* does not read until nothing could be sent for a while, or all is */
+    bool bystander;         /* nobody waits for it, and what happens to it is no finding */
+
+    /* And may read these. */
+    bool open; /* connected */
+    bool fin_sent;
+    bool ended; /* the server's end was seen */
+    int error;  /* errno that broke it, or 0 */
+    uint64_t sent;
+    uint64_t received;
+    uint64_t base;      /* offset of its stream in the payload */
+    vigil_ns moved;     /* when something last moved */
+    vigil_ns read_next; /* not before */
+};
+
+/* How a wire is opened. */
+enum {
+    WIRE_NARROW = 1 << 0,   /* little room on the way back: what is not read waits in the server */
+    WIRE_BYSTANDER = 1 << 1 /* sets `bystander` */
+};
+
+/* Begins to connect; drive() sees it through.  Closes by wire_close() or another of these, also
+ * when it failed. */
+void wire_open(struct wire *wire, struct torture *t, unsigned flags);
+
+/* Closes: with FIN, or with a reset (RFC 9293, 3.10.4 ABORT) whatever is under way. */
+void wire_close(struct wire *wire);
+void wire_reset(struct wire *wire);
+
+/* Is gone without a word to the server, as a machine that lost its power (tcp(7), TCP_REPAIR);
+ * false: not permitted here (CAP_NET_ADMIN), and the wire is reset. */
+bool wire_vanish(struct wire *wire);
+
+/* `n` bytes shall be sent; and shall come back, where the server answers. */
+void wire_send(struct wire *wire, uint64_t n);
+void wire_echo(struct wire *wire, uint64_t n);
+
+/* FIN behind what is sent, and the server's end behind what comes back. */
+void wire_finish(struct wire *wire);
+
+/* One urgent byte now, between what was sent and what will be (RFC 6093). */
+void wire_urgent(struct wire *wire, unsigned char byte);
+
+/* Moves the wires until every one that is no bystander has come to its goals.  No progress on one
+ * of them within the patience is a FAIL.  False: something was found. */
+bool drive(struct torture *t, struct wire *wires, size_t count);
+
+/* Moves them for a time, whatever comes of it. */
+bool drive_for(struct torture *t, struct wire *wires, size_t count, vigil_ns time);
+
+/* Whether the wire has come to its goals. */
+bool wire_done(const struct wire *wire);
+
+/* `count` wires with nothing opened on them, to be given back by wires_free(), which closes them;
+ * NULL after a finding: no memory. */
+struct wire *wires_new(struct torture *t, size_t count);
+void wires_free(struct wire *wires, size_t count);
+
+#endif /* WIRE_H */
