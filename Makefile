@@ -53,6 +53,7 @@ CONFORM  := $(patsubst %.c,$(B)/%,$(wildcard tests/conform/*.c)) \
             $(B)/tests/conform/select_call_by_poll
 REGRESS  := $(patsubst %.c,$(B)/%,$(wildcard tests/regress/*.c))
 HELPERS  := $(patsubst %.c,$(B)/%,$(wildcard tests/battery/*.c))
+KNOWN    := $(patsubst %.c,$(B)/%,$(filter-out %/server.c,$(wildcard tests/torture/*.c)))
 TARGETS  := $(filter-out replay,$(basename $(notdir $(wildcard fuzz/*.c))))
 FUZZERS  := $(TARGETS:%=$(B)/fuzz/%)
 TESTS    := $(UNIT) $(CONFORM) $(REGRESS)
@@ -82,7 +83,7 @@ all: $(LIBS) $(B)/vigil $(EXAMPLES)  ## build the command, the libraries and the
 
 everything: all $(TESTS) $(HELPERS) $(BENCHES)  ## all, and the tests' and benchmarks' programs
 everything: $(FUZZERS) $(FAULTS) $(ORDERS) $(MODELLED) $(IN_WORLDS) $(B)/tests/sim/sim
-everything: $(B)/tests/runner/fails
+everything: $(KNOWN) $(B)/tests/runner/fails
 
 $(B)/libvigil.a: $(LIB_OBJ)
 	$(call say,AR)
@@ -213,6 +214,12 @@ $(B)/tests/model/worlds/sim: $(B)/tests/sim/main.o $(SCENES) $(CALLS) $(B)/libvi
 $(B)/tests/conform/select_call_by_poll: tests/conform/select_call.c src/poller/one_call.c \
         $(B)/libvigil_sim.a $(B)/libvigil.a
 	$(call program,$(TEST_FLAGS) -DVIGIL_SELECT_BY_POLL src/poller/one_call.c)
+
+# Servers of which it is known what is wrong with them, for `vigil torture`.
+$(KNOWN): SIM =
+$(KNOWN): $(B)/tests/torture/%: tests/torture/%.c tests/torture/server.c tests/torture/server.h \
+        $(B)/libvigil.a
+	$(call program,$(TEST_FLAGS) tests/torture/server.c)
 
 # What inject.c defines stands between the library and the system.
 WRAPS  := $(shell awk -F', *' '/^WRAPPED/ { print "-Wl,--wrap=" $$2 }' tests/fault/inject.c) \
@@ -416,6 +423,14 @@ test-battery-full: all $(HELPERS)  ## the echo battery, with 1 GiB and 64 MiB
 
 test-battery-asan:  ## the echo battery, short, its servers under ASan and UBSan
 	+@$(SANITIZED) B=$(B)/asan CFLAGS='$(ASAN)' under-sanitizer-battery
+
+test-torture: all $(KNOWN)  ## vigil torture on servers that are wrong in one thing, and on ours
+	@$(TAP) --verbose 'tests/torture/run --build $(B)'
+
+torture-soak: all $(KNOWN)  ## vigil torture --quick, 200 times on each good server: no verdict may flicker
+	@$(TAP) --limit 36000 'tests/torture/run --build $(B) --soak $(SOAK)'
+
+SOAK = 200
 
 mutation:  ## known bugs, each planted in a copy: the suite must catch every one
 	@scripts/setup windows || echo '  the mutants for Windows are skipped'
@@ -674,7 +689,7 @@ help:  ## this list
         fail-nth test-fault test-sim-fault test-sim-fault-asan test-sim-conform test-orders \
         test-seeds sim sim-long test-sim test-sim-runner test-sim-asan test-tutorial \
         test-examples test-tool test-package test-battery test-battery-full mutation \
-        mutation-ci test-asan test-tsan \
+        mutation-ci test-asan test-tsan test-torture torture-soak \
         test-msan under-valgrind test-kqueue on-the-model \
         test-models test-models-long test-models-asan \
         test-tsan-core test-valgrind test-battery-asan under-sanitizer under-sanitizer-threaded \

@@ -371,7 +371,7 @@ static void limits_set(struct torture_limits *limits, const struct settings *set
     if (limits->leak_connections == 0)
         limits->leak_connections = pace->leak_connections;
     /* Whole lines, which every mode sends back. */
-    limits->stream_bytes += PAYLOAD_LINE - 1 - (limits->stream_bytes - 1) % PAYLOAD_LINE;
+    limits->stream_bytes = payload_lines(limits->stream_bytes);
 }
 
 /* Everything that must be so before the first probe. */

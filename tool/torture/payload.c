@@ -33,6 +33,11 @@ const unsigned char *payload_at(uint64_t offset)
     return pattern + offset % PERIOD;
 }
 
+uint64_t payload_lines(uint64_t bytes)
+{
+    return (bytes + PAYLOAD_LINE - 1) / PAYLOAD_LINE * PAYLOAD_LINE;
+}
+
 /* A linear congruential generator (Knuth, MMIX): its high bits are as random as is needed here. */
 static uint64_t next(uint64_t *state)
 {

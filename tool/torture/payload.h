@@ -17,6 +17,9 @@
  * has come to the end of a line. */
 #define PAYLOAD_LINE 64
 
+/* `bytes`, but to the end of a line. */
+uint64_t payload_lines(uint64_t bytes);
+
 /* At most this many bytes can be had in one piece from any offset. */
 #define PAYLOAD_PIECE ((size_t)256 * 1024)
 
