@@ -21,12 +21,13 @@
 #define IP_BIND_ADDRESS_NO_PORT 24 /* linux/in.h, since 4.2 */
 #endif
 
-static void name_make(struct target *target);
+static bool is_private(const vigil_addr *addr);
+static void name_make(struct target *target, const vigil_addr *addr);
 static bool answers(const struct target *target);
 static bool local_host(const vigil_addr *addr);
 static void source_choose(int fd, uint64_t n);
 
-int target_find(struct target *target, const char *where)
+int target_find(struct target *target, const char *where, bool anywhere)
 {
     vigil_addr addrs[ADDRESSES_MAX];
     int count = 1;
@@ -36,20 +37,23 @@ int target_find(struct target *target, const char *where)
     if (err < 0)
         return err;
     for (int i = 0; i < count; i++) {
-        target->addr = addrs[i];
-        name_make(target);
+        name_make(target, &addrs[i]);
+        if (!anywhere && !is_private(&addrs[i]))
+            return TARGET_PUBLIC;
+    }
+    for (int i = 0; i < count; i++) {
+        name_make(target, &addrs[i]);
         if (answers(target))
             return 0;
     }
-    target->addr = addrs[0];
-    name_make(target);
+    name_make(target, &addrs[0]);
     return 0;
 }
 
-bool target_private(const struct target *target)
+static bool is_private(const vigil_addr *addr)
 {
-    const uint8_t *ip = target->addr.ip;
-    switch (target->addr.family) {
+    const uint8_t *ip = addr->ip;
+    switch (addr->family) {
     case VIGIL_FAMILY_INET:
         return ip[0] == 127 || ip[0] == 10 || (ip[0] == 172 && (ip[1] & 0xf0) == 16) ||
                (ip[0] == 192 && ip[1] == 168) || (ip[0] == 169 && ip[1] == 254) ||
@@ -77,12 +81,12 @@ int target_socket(const struct target *target, uint64_t n)
     return fd;
 }
 
-static void name_make(struct target *target)
+static void name_make(struct target *target, const vigil_addr *addr)
 {
-    const vigil_addr *addr = &target->addr;
     struct sockaddr_in *in = (struct sockaddr_in *)&target->name;
     struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&target->name;
     struct sockaddr_un *un = (struct sockaddr_un *)&target->name;
+    target->addr = *addr;
     memset(&target->name, 0, sizeof target->name);
     (void)vigil_addr_format(addr, target->text, sizeof target->text); /* always fits */
     if (addr->family == VIGIL_FAMILY_INET) {

@@ -22,12 +22,11 @@ struct target {
 };
 
 /* Looks `where` up and takes the first address that answers a connect(2), else the first one.
- * 0 or a negative vigil_status. */
-int target_find(struct target *target, const char *where);
-
-/* Whether it is on this machine, or in a range that nobody owns in public: RFC 1918, 3927, 4193,
- * 4291, 6598. */
-bool target_private(const struct target *target);
+ * Unless `anywhere`, nothing is sent to an address that is neither on this machine nor in a private
+ * range (RFC 1918, 3927, 4193, 4291, 6598): that is TARGET_PUBLIC.
+ * 0, TARGET_PUBLIC, or a negative vigil_status. */
+enum { TARGET_PUBLIC = 1 };
+int target_find(struct target *target, const char *where, bool anywhere);
 
 /* A socket for it that does not block, or -1 with errno.  On 127.0.0.0/8 each number `n` gets a
  * source address of its own, so that ports do not run out (28,000 for each). */
