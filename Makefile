@@ -432,6 +432,10 @@ torture-soak: all $(KNOWN)  ## vigil torture --quick, 200 times on each good ser
 
 SOAK = 200
 
+torture-peers: all  ## vigil torture on the echo servers of others: writes the table of doc/TORTURE.md
+	@scripts/setup peers
+	@tests/torture/peers/run --build $(B) --write
+
 mutation:  ## known bugs, each planted in a copy: the suite must catch every one
 	@scripts/setup windows || echo '  the mutants for Windows are skipped'
 	@$(TAP) --verbose --limit 7200 'tests/mutation/run --jobs $(JOBS) --work $(B)/mutation --write'
@@ -689,7 +693,7 @@ help:  ## this list
         fail-nth test-fault test-sim-fault test-sim-fault-asan test-sim-conform test-orders \
         test-seeds sim sim-long test-sim test-sim-runner test-sim-asan test-tutorial \
         test-examples test-tool test-package test-battery test-battery-full mutation \
-        mutation-ci test-asan test-tsan test-torture torture-soak \
+        mutation-ci test-asan test-tsan test-torture torture-soak test-torture torture-soak torture-peers \
         test-msan under-valgrind test-kqueue on-the-model \
         test-models test-models-long test-models-asan \
         test-tsan-core test-valgrind test-battery-asan under-sanitizer under-sanitizer-threaded \
