@@ -425,7 +425,7 @@ test-battery-asan:  ## the echo battery, short, its servers under ASan and UBSan
 	+@$(SANITIZED) B=$(B)/asan CFLAGS='$(ASAN)' under-sanitizer-battery
 
 test-torture: all $(KNOWN)  ## vigil torture on servers that are wrong in one thing, and on ours
-	@$(TAP) --verbose 'tests/torture/run --build $(B)'
+	@$(TAP) --verbose 'tests/torture/manners $(B)' 'tests/torture/run --build $(B)'
 
 torture-soak: all $(KNOWN)  ## vigil torture --quick, 200 times on each good server: no verdict may flicker
 	@$(TAP) --limit 36000 'tests/torture/run --build $(B) --soak $(SOAK)'

@@ -226,7 +226,8 @@ static int usage_check(const struct args *args)
 /* Whether every name of a list with commas is a probe's. */
 static bool names_check(const char *option, const char *list)
 {
-    for (const char *at = list; at && *at; at += *at == ',') {
+    for (const char *at = list; at && *at;
+         at += *at == ',') { /* one that ends in a comma is well */
         const size_t len = strcspn(at, ",");
         size_t i = 0;
         while (probes[i] && (strlen(probes[i]->name) != len || strncmp(probes[i]->name, at, len)))
