@@ -15,10 +15,12 @@
 #include "wire.h"
 
 #define RELUCTANT_NS VIGIL_MS(100) /* without room to send, before a reluctant wire reads */
+#define TRANSIT_NS   VIGIL_MS(2)   /* between two looks at what is on its way */
 
 static bool turn(struct torture *t, struct wire *wires, vigil_pollfd *fds, size_t count,
                  vigil_ns until);
 static vigil_ns wait_until(struct wire *wire, vigil_ns now, unsigned *events);
+static bool arriving(struct wire *wire);
 static void wire_move(struct wire *wire, unsigned events);
 static void connected(struct wire *wire);
 static void move_out(struct wire *wire);
@@ -54,8 +56,11 @@ bool drive_for(struct torture *t, struct wire *wires, size_t count, vigil_ns tim
 
 bool wire_done(const struct wire *wire)
 {
-    return wire->open && wire->sent >= wire->send_goal && wire->received >= wire->read_goal &&
-           (!wire->finish || wire->fin_sent) && (!wire->until_end || wire->ended);
+    if (!wire->open || wire->sent < wire->send_goal || (wire->finish && !wire->fin_sent))
+        return false;
+    if (wire->holding)
+        return wire_transit(wire) == 0;
+    return wire->received >= wire->read_goal && (!wire->until_end || wire->ended);
 }
 
 static bool all_done(const struct wire *wires, size_t count)
@@ -104,9 +109,10 @@ static vigil_ns wait_until(struct wire *wire, vigil_ns now, unsigned *events)
         return next;
     const bool sending = !wire->open || wire->sent < wire->send_goal ||
                          (wire->finish && !wire->fin_sent);
-    bool reading = wire->open && !wire->ended &&
+    const bool under_way = wire->holding && arriving(wire);
+    bool reading = wire->open && !wire->ended && (!wire->holding || sending || under_way) &&
                    (wire->received < wire->read_goal || wire->until_end);
-    if (reading && wire->reluctant && sending) {
+    if (reading && wire->reluctant && (sending || under_way)) {
         next = wire->moved + RELUCTANT_NS;
         reading = now >= next;
         wire->reluctant = !reading;
@@ -115,8 +121,20 @@ static vigil_ns wait_until(struct wire *wire, vigil_ns now, unsigned *events)
         next = wire->read_next;
         reading = false;
     }
+    if (under_way && now + TRANSIT_NS < next)
+        next = now + TRANSIT_NS;
     *events = (sending ? VIGIL_OUT : 0U) | (reading ? VIGIL_IN : 0U);
     return next;
+}
+
+/* Whether something that was sent has not arrived yet; that it becomes less is a movement. */
+static bool arriving(struct wire *wire)
+{
+    const uint64_t transit = wire->open ? wire_transit(wire) : 0;
+    if (transit < wire->transit)
+        wire->moved = torture_now();
+    wire->transit = transit;
+    return transit > 0;
 }
 
 static void wire_move(struct wire *wire, unsigned events)

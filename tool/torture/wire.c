@@ -12,6 +12,8 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "payload.h"
@@ -104,13 +106,33 @@ bool wire_vanish(struct wire *wire)
 {
 #ifdef TCP_REPAIR
     const int on = 1;
-    if (wire->fd >= 0 && setsockopt(wire->fd, IPPROTO_TCP, TCP_REPAIR, &on, sizeof on) == 0) {
+    wire->here_len = sizeof wire->here;
+    if (wire->fd >= 0 &&
+        getsockname(wire->fd, (struct sockaddr *)&wire->here, &wire->here_len) == 0 &&
+        setsockopt(wire->fd, IPPROTO_TCP, TCP_REPAIR, &on, sizeof on) == 0) {
         wire_close(wire);
         return true;
     }
 #endif
     wire_reset(wire);
     return false;
+}
+
+void wire_return(struct wire *wire)
+{
+    struct torture *t = wire->torture;
+    const struct sockaddr_storage here = wire->here;
+    *wire = (struct wire){ .torture = t, .fd = -1, .bystander = true };
+    wire->fd = socket(here.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (wire->fd >= 0 && (bind(wire->fd, (const struct sockaddr *)&here, t->target.name_len) < 0 ||
+                          (connect_now(wire) < 0 && errno != EINPROGRESS)))
+        wire->error = errno; /* another has the port by now */
+}
+
+uint64_t wire_transit(const struct wire *wire)
+{
+    int n = 0;
+    return wire->fd >= 0 && ioctl(wire->fd, TIOCOUTQ, &n) == 0 ? (uint64_t)n : 0;
 }
 
 void wire_send(struct wire *wire, uint64_t n)

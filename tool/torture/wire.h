@@ -29,6 +29,7 @@ struct wire {
     size_t read_max;        /* bytes in one recv(2); 0: whatever is there */
     vigil_ns read_pause_ns; /* between one recv(2) and the next */
     bool reluctant;         /* does not read until nothing could be sent for a while, or all is */
+    bool holding;           /* reads only for the sake of sending; done once the peer has it all */
     bool bystander;         /* nobody waits for it, and what happens to it is no finding */
 
     /* And may read these. */
@@ -41,6 +42,9 @@ struct wire {
     uint64_t base;      /* offset of its stream in the payload */
     vigil_ns moved;     /* when something last moved */
     vigil_ns read_next; /* not before */
+    uint64_t transit;   /* bytes sent that had not arrived when last asked, while `holding` */
+    struct sockaddr_storage here; /* where it vanished from */
+    socklen_t here_len;
 };
 
 /* How a wire is opened. */
@@ -60,6 +64,14 @@ void wire_reset(struct wire *wire);
 /* Is gone without a word to the server, as a machine that lost its power (tcp(7), TCP_REPAIR);
  * false: not permitted here (CAP_NET_ADMIN), and the wire is reset. */
 bool wire_vanish(struct wire *wire);
+
+/* After wire_vanish(): the machine is there again and connects from the very port, by which the
+ * server's system learns that the old connection is dead (RFC 9293, 3.5.1).  A bystander. */
+void wire_return(struct wire *wire);
+
+/* Bytes sent that the server's system has not acknowledged, its FIN included; on a Unix socket,
+ * those that the server has not read. */
+uint64_t wire_transit(const struct wire *wire);
 
 /* `n` bytes shall be sent; and shall come back, where the server answers. */
 void wire_send(struct wire *wire, uint64_t n);
