@@ -12,12 +12,28 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #define PATH_MAX_LEN 64
+#define FAMILY_MAX   4096 /* a server that never waits for its children has more; enough is seen */
 
-static int64_t status_kib(const struct process *process, const char *member);
+/* The process first, then its children and theirs. */
+struct family {
+    pid_t pids[FAMILY_MAX];
+    size_t count;
+};
+
+static const struct family *family_of(const struct process *process);
+static void children_add(struct family *family, pid_t pid);
+static int64_t memory_of(pid_t pid);
+static int64_t descriptors_of(pid_t pid);
+static bool cpu_of(pid_t pid, vigil_ns *used, vigil_ns *waited);
+static bool cpu_of_thread(pid_t pid, const char *thread, vigil_ns *used, vigil_ns *waited);
+static int64_t kib_in(const char *path, const char *member);
+static const char *proc_path(char path[PATH_MAX_LEN], pid_t pid, const char *format, ...)
+    __attribute__((format(__printf__, 3, 4)));
 
 const char *process_look(struct process *process, uint64_t pid)
 {
@@ -33,21 +49,100 @@ const char *process_look(struct process *process, uint64_t pid)
 
 bool process_lives(const struct process *process)
 {
-    return status_kib(process, "VmRSS:") >= 0; /* a zombie has none */
+    return memory_of(process->pid) >= 0; /* a zombie has none */
 }
 
 int64_t process_memory(const struct process *process)
 {
-    const int64_t kib = status_kib(process, "VmRSS:");
-    return kib < 0 ? -1 : kib * 1024;
+    const struct family *family = family_of(process);
+    const int64_t own = memory_of(process->pid);
+    int64_t sum = own;
+    for (size_t i = 1; i < family->count; i++) {
+        const int64_t bytes = memory_of(family->pids[i]);
+        sum += bytes > 0 ? bytes : 0;
+    }
+    return own < 0 ? -1 : sum;
 }
 
 int64_t process_descriptors(const struct process *process)
 {
+    const struct family *family = family_of(process);
+    const int64_t own = descriptors_of(process->pid);
+    int64_t sum = own;
+    for (size_t i = 1; i < family->count; i++) {
+        const int64_t count = descriptors_of(family->pids[i]);
+        sum += count > 0 ? count : 0;
+    }
+    return own < 0 ? -1 : sum;
+}
+
+int64_t process_own_descriptors(const struct process *process)
+{
+    return descriptors_of(process->pid);
+}
+
+int64_t process_children(const struct process *process)
+{
+    return process_lives(process) ? (int64_t)family_of(process)->count - 1 : -1;
+}
+
+bool process_cpu(const struct process *process, vigil_ns *used, vigil_ns *waited)
+{
+    const struct family *family = family_of(process);
+    *used = *waited = 0;
+    if (!cpu_of(process->pid, used, waited))
+        return false;
+    for (size_t i = 1; i < family->count; i++)
+        (void)cpu_of(family->pids[i], used, waited); /* it may have ended by now */
+    return true;
+}
+
+static const struct family *family_of(const struct process *process)
+{
+    static struct family family;
+    family.pids[0] = process->pid;
+    family.count = 1;
+    for (size_t i = 0; i < family.count; i++)
+        children_add(&family, family.pids[i]);
+    return &family;
+}
+
+/* Each thread has a list of those that it began. */
+static void children_add(struct family *family, pid_t pid)
+{
+    char path[PATH_MAX_LEN];
+    DIR *dir = opendir(proc_path(path, pid, "task"));
+    if (!dir)
+        return;
+    for (const struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
+        int child = 0;
+        FILE *file = isdigit((unsigned char)entry->d_name[0])
+                         ? fopen(proc_path(path, pid, "task/%.10s/children", entry->d_name), "re")
+                         : NULL;
+        while (file && family->count < FAMILY_MAX && fscanf(file, "%d", &child) == 1)
+            family->pids[family->count++] = (pid_t)child;
+        if (file)
+            (void)fclose(file);
+    }
+    (void)closedir(dir);
+}
+
+/* The sum of its pages is exact; the counter in "status" lags behind, by some pages for each CPU,
+ * but is there for everybody. */
+static int64_t memory_of(pid_t pid)
+{
+    char path[PATH_MAX_LEN];
+    int64_t kib = kib_in(proc_path(path, pid, "smaps_rollup"), "Rss:");
+    if (kib < 0)
+        kib = kib_in(proc_path(path, pid, "status"), "VmRSS:");
+    return kib < 0 ? -1 : kib * 1024;
+}
+
+static int64_t descriptors_of(pid_t pid)
+{
     char path[PATH_MAX_LEN];
     int64_t count = 0;
-    (void)snprintf(path, sizeof path, "/proc/%d/fd", (int)process->pid); /* fits */
-    DIR *dir = opendir(path);
+    DIR *dir = opendir(proc_path(path, pid, "fd"));
     if (!dir)
         return -1;
     for (const struct dirent *entry = readdir(dir); entry; entry = readdir(dir))
@@ -56,40 +151,42 @@ int64_t process_descriptors(const struct process *process)
     return count;
 }
 
-bool process_cpu(const struct process *process, vigil_ns *used, vigil_ns *waited)
+static bool cpu_of(pid_t pid, vigil_ns *used, vigil_ns *waited)
 {
     char path[PATH_MAX_LEN];
-    (void)snprintf(path, sizeof path, "/proc/%d/task", (int)process->pid); /* fits */
-    DIR *dir = opendir(path);
-    *used = *waited = 0;
+    DIR *dir = opendir(proc_path(path, pid, "task"));
+    bool told = false;
     if (!dir)
         return false;
     for (const struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
-        if (!isdigit((unsigned char)entry->d_name[0]))
-            continue;
-        (void)snprintf(path, sizeof path, "/proc/%d/task/%.10s/schedstat", (int)process->pid,
-                       entry->d_name);
-        FILE *file = fopen(path, "re");
-        vigil_ns on_cpu = 0;
-        vigil_ns off_cpu = 0;
-        if (file && fscanf(file, "%" SCNd64 " %" SCNd64, &on_cpu, &off_cpu) == 2) {
-            *used += on_cpu;
-            *waited += off_cpu;
-        }
-        if (file)
-            (void)fclose(file);
+        if (isdigit((unsigned char)entry->d_name[0]) &&
+            cpu_of_thread(pid, entry->d_name, used, waited))
+            told = true;
     }
     (void)closedir(dir);
-    return true;
+    return told;
 }
 
-/* One number out of /proc/PID/status, or -1. */
-static int64_t status_kib(const struct process *process, const char *member)
+static bool cpu_of_thread(pid_t pid, const char *thread, vigil_ns *used, vigil_ns *waited)
 {
     char path[PATH_MAX_LEN];
+    vigil_ns on_cpu = 0;
+    vigil_ns off_cpu = 0;
+    FILE *file = fopen(proc_path(path, pid, "task/%.10s/schedstat", thread), "re");
+    if (!file)
+        return false;
+    const bool told = fscanf(file, "%" SCNd64 " %" SCNd64, &on_cpu, &off_cpu) == 2;
+    (void)fclose(file);
+    *used += told ? on_cpu : 0;
+    *waited += told ? off_cpu : 0;
+    return told;
+}
+
+/* One number out of a file of names and numbers, or -1. */
+static int64_t kib_in(const char *path, const char *member)
+{
     char line[256];
     int64_t kib = -1;
-    (void)snprintf(path, sizeof path, "/proc/%d/status", (int)process->pid); /* fits */
     FILE *file = fopen(path, "re");
     if (!file)
         return -1;
@@ -99,4 +196,15 @@ static int64_t status_kib(const struct process *process, const char *member)
     }
     (void)fclose(file);
     return kib;
+}
+
+/* The path below /proc/PID, which always fits. */
+static const char *proc_path(char path[PATH_MAX_LEN], pid_t pid, const char *format, ...)
+{
+    va_list values;
+    const int len = snprintf(path, PATH_MAX_LEN, "/proc/%d/", (int)pid);
+    va_start(values, format);
+    (void)vsnprintf(path + len, (size_t)(PATH_MAX_LEN - len), format, values);
+    va_end(values);
+    return path;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * process.h -- the server as a process of this machine, seen from outside: memory, descriptors,
- * CPU, and its limit of descriptors (proc(5), prlimit(2)).
+ * process.h -- the server as a process of this machine, seen from outside: memory, descriptors and
+ * CPU (proc(5)).  Where it has children, as a server that forks for each client, they are counted
+ * with it, and theirs.
  *
  * Part of the command `vigil`, on the public header alone.
  */
@@ -23,12 +24,18 @@ const char *process_look(struct process *process, uint64_t pid);
 
 bool process_lives(const struct process *process);
 
-/* Bytes of memory resident, descriptors open; -1 when it is gone. */
+/* Bytes of memory resident, descriptors open, children that were not yet waited for; -1 when it
+ * is gone. */
 int64_t process_memory(const struct process *process);
 int64_t process_descriptors(const struct process *process);
+int64_t process_children(const struct process *process);
 
-/* CPU time of all its threads so far, and the time for which they waited for a CPU that others
- * had: a server that spins uses all of what it was given, on a busy machine too. */
+/* Descriptors of the process alone. */
+int64_t process_own_descriptors(const struct process *process);
+
+/* CPU time of all threads so far, and the time for which they waited for a CPU that others had: a
+ * server that spins uses all of what it was given, on a busy machine too.  False: the system does
+ * not tell. */
 bool process_cpu(const struct process *process, vigil_ns *used, vigil_ns *waited);
 
 #endif /* PROCESS_H */

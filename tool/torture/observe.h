@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * observe.h -- what a script waits for in the server's process: that it rests, that what it had
+ * open is closed, that it ends.  Without --pid nothing is known of it, and none of these finds
+ * anything.
+ *
+ * Part of the command `vigil`, on the public header alone.
+ */
+#ifndef OBSERVE_H
+#define OBSERVE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "torture.h"
+
+/* Until it has done nothing for 30 ms, which includes waiting for a CPU that others have.  One
+ * that never rests is waited for 3 s. */
+void observe_rest(const struct torture *t);
+
+/* What one CPU has given it of itself over `window`, in percent; -1: the system does not tell.
+ * The time for which it had to wait for a CPU does not count, but makes the window last, so that
+ * a server that spins has 100 % on a busy machine and one that sleeps nearly none. */
+int64_t observe_cpu_percent(const struct torture *t, vigil_ns window);
+
+/* Until it has no more than `most` descriptors and children, or nothing was closed for the
+ * patience.  Answers what it then has, -1 when it is gone or not known. */
+struct observed {
+    int64_t descriptors;
+    int64_t children;
+};
+struct observed observe_closed(const struct torture *t, struct observed most);
+
+/* The same after `connections` of them have left; more than a tenth of them being there still is
+ * a finding.  Tells the figures. */
+void observe_left(struct torture *t, struct observed before, uint64_t connections);
+
+/* What it has open now that it rests. */
+struct observed observe_now(const struct torture *t);
+
+/* Whether it has ended, waiting for that as long as the patience. */
+bool observe_end(const struct torture *t);
+
+#endif /* OBSERVE_H */
