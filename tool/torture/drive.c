@@ -63,6 +63,14 @@ bool wire_done(const struct wire *wire)
     return wire->received >= wire->read_goal && (!wire->until_end || wire->ended);
 }
 
+void wire_flush(struct wire *wire)
+{
+    if (wire->open && wire->error == 0 && wire->sent < wire->send_goal)
+        move_out(wire);
+    if (wire->open && wire->error == 0)
+        fin_send(wire);
+}
+
 static bool all_done(const struct wire *wires, size_t count)
 {
     for (size_t i = 0; i < count; i++) {

@@ -11,5 +11,13 @@
 const struct probe *const probes[] = {
     &probe_half_close,
     &probe_never_reader,
+    &probe_reset_while_busy,
+    &probe_connect_and_vanish,
+    &probe_fd_exhaustion,
+    &probe_half_open_peers,
+    &probe_simultaneous_close,
+    &probe_shutdown_then_reset,
+    &probe_leak,
+    &probe_graceful_stop,
     NULL,
 };

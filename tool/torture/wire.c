@@ -21,21 +21,27 @@
 #define NARROW_BYTES   (16 * 1024) /* of the receive buffer, */
 #define NARROW_SEGMENT 1460        /* and of a segment: large ones make loopback's buffers large */
 
+static void wire_new(struct wire *wire, struct torture *t, unsigned flags);
 static void connect_begin(struct wire *wire, unsigned flags);
 static int connect_now(const struct wire *wire);
 static void rate_wait(struct torture *t);
 
 void wire_open(struct wire *wire, struct torture *t, unsigned flags)
 {
-    *wire = (struct wire){ .torture = t,
-                           .fd = -1,
-                           .bystander = flags & WIRE_BYSTANDER,
-                           .base = t->wires_opened++ * PAYLOAD_LINE * 4099 };
+    wire_new(wire, t, flags);
     if (found(t) || *t->interrupted)
         return;
     rate_wait(t);
     connect_begin(wire, flags);
     wire->moved = torture_now();
+}
+
+static void wire_new(struct wire *wire, struct torture *t, unsigned flags)
+{
+    *wire = (struct wire){ .torture = t,
+                           .fd = -1,
+                           .bystander = flags & WIRE_BYSTANDER,
+                           .base = t->wires_opened++ * PAYLOAD_LINE * 4099 };
 }
 
 static void connect_begin(struct wire *wire, unsigned flags)
@@ -122,11 +128,13 @@ void wire_return(struct wire *wire)
 {
     struct torture *t = wire->torture;
     const struct sockaddr_storage here = wire->here;
-    *wire = (struct wire){ .torture = t, .fd = -1, .bystander = true };
+    const socklen_t here_len = wire->here_len;
+    wire_new(wire, t, WIRE_BYSTANDER);
     wire->fd = socket(here.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (wire->fd >= 0 && (bind(wire->fd, (const struct sockaddr *)&here, t->target.name_len) < 0 ||
+    if (wire->fd >= 0 && (bind(wire->fd, (const struct sockaddr *)&here, here_len) < 0 ||
                           (connect_now(wire) < 0 && errno != EINPROGRESS)))
         wire->error = errno; /* another has the port by now */
+    wire->moved = torture_now();
 }
 
 uint64_t wire_transit(const struct wire *wire)

@@ -77,6 +77,9 @@ uint64_t wire_transit(const struct wire *wire);
 void wire_send(struct wire *wire, uint64_t n);
 void wire_echo(struct wire *wire, uint64_t n);
 
+/* Sends at once what there is room for, and the FIN behind it, without a wait for anything. */
+void wire_flush(struct wire *wire);
+
 /* FIN behind what is sent, and the server's end behind what comes back. */
 void wire_finish(struct wire *wire);
 

@@ -11,5 +11,13 @@
 
 extern const struct probe probe_half_close;
 extern const struct probe probe_never_reader;
+extern const struct probe probe_reset_while_busy;
+extern const struct probe probe_connect_and_vanish;
+extern const struct probe probe_fd_exhaustion;
+extern const struct probe probe_half_open_peers;
+extern const struct probe probe_simultaneous_close;
+extern const struct probe probe_shutdown_then_reset;
+extern const struct probe probe_leak;
+extern const struct probe probe_graceful_stop;
 
 #endif /* HAZARDS_H */

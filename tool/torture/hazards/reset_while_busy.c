@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * reset_while_busy.c -- clients reset while the server sends to them.  Its next send(2) answers
+ * ECONNRESET and the one after that EPIPE, which comes with a SIGPIPE that ends a process without
+ * MSG_NOSIGNAL (send(2)); and what was queued for them must go, with the descriptor.
+ *
+ * Part of the command `vigil`, on the public header alone.
+ */
+#include <inttypes.h>
+
+#include "../observe.h"
+#include "../wire.h"
+#include "hazards.h"
+
+#define AT_ONCE    20
+#define STEP_BYTES ((uint64_t)24 * 1024) /* each client sends so much more than the one before */
+#define BUSY_NS    VIGIL_MS(20)
+
+static void crowd(struct torture *t);
+
+static void run(struct torture *t)
+{
+    const uint64_t rounds = 1 + t->limits.connections / 200;
+    const struct observed before = observe_now(t);
+    uint64_t reset = 0;
+    for (uint64_t i = 0; i < rounds && !found(t) && !*t->interrupted; i++, reset += AT_ONCE)
+        crowd(t);
+    found_value(t, "resets", (int64_t)reset);
+    observe_left(t, before, reset);
+    found_pass(t, "%" PRIu64 " clients reset with their answers under way", reset);
+}
+
+/* Some read a little before. */
+static void crowd(struct torture *t)
+{
+    struct wire wires[AT_ONCE];
+    for (size_t i = 0; i < AT_ONCE; i++)
+        wire_open(&wires[i], t, WIRE_NARROW);
+    (void)drive(t, wires, AT_ONCE);
+    for (size_t i = 0; i < AT_ONCE; i++) {
+        wires[i].bystander = true; /* a server may have had enough of it before */
+        wires[i].holding = i % 3 != 0;
+        wires[i].reluctant = true;
+        wire_echo(&wires[i], (i + 1) * STEP_BYTES);
+    }
+    (void)drive_for(t, wires, AT_ONCE, BUSY_NS);
+    for (size_t i = 0; i < AT_ONCE; i++)
+        wire_reset(&wires[i]);
+}
+
+const struct probe probe_reset_while_busy = {
+    .name = "reset-while-busy",
+    .hazard = "resets while the server answers",
+    .passes = "lives, and closes what was reset",
+    .run = run,
+};

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * shutdown_then_reset.c -- clients send, then FIN, and reset while the answer still drains to
+ * them.  A reset behind a FIN makes the very next send(2) answer EPIPE, with SIGPIPE unless it has
+ * MSG_NOSIGNAL: the signal that ends most servers.
+ *
+ * Part of the command `vigil`, on the public header alone.
+ */
+#include <inttypes.h>
+
+#include "../observe.h"
+#include "../wire.h"
+#include "hazards.h"
+
+#define AT_ONCE    10
+#define STEP_BYTES ((uint64_t)64 * 1024) /* each client sends so much more than the one before */
+#define SAID_NS    VIGIL_MS(500) /* for all of them to be taken; else it is reset as it is */
+
+static uint64_t crowd(struct torture *t);
+static bool all_said(const struct wire *wires);
+
+static void run(struct torture *t)
+{
+    const uint64_t rounds = 1 + t->limits.connections / 250;
+    const struct observed before = observe_now(t);
+    uint64_t ended = 0;
+    uint64_t outstanding = 0;
+    for (uint64_t i = 0; i < rounds && !found(t) && !*t->interrupted; i++, ended += AT_ONCE)
+        outstanding += crowd(t);
+    found_value(t, "resets", (int64_t)ended);
+    found_value(t, "outstanding_bytes", (int64_t)outstanding);
+    observe_left(t, before, ended);
+    found_pass(t, "%" PRIu64 " clients reset behind their FIN, with answers under way", ended);
+}
+
+/* Answers how many bytes were still to come. */
+static uint64_t crowd(struct torture *t)
+{
+    struct wire wires[AT_ONCE];
+    uint64_t outstanding = 0;
+    for (size_t i = 0; i < AT_ONCE; i++)
+        wire_open(&wires[i], t, WIRE_NARROW);
+    (void)drive(t, wires, AT_ONCE);
+    for (size_t i = 0; i < AT_ONCE; i++) {
+        wires[i].bystander = true; /* what comes back is another probe's affair */
+        wires[i].holding = wires[i].reluctant = true;
+        wire_echo(&wires[i], (i + 1) * STEP_BYTES);
+        wire_finish(&wires[i]);
+    }
+    const vigil_ns until = torture_now() + SAID_NS;
+    while (!all_said(wires) && torture_now() < until &&
+           drive_for(t, wires, AT_ONCE, VIGIL_MS(10))) {
+    }
+    observe_rest(t); /* it has seen the FIN of those whose rest fits into its queue */
+    for (size_t i = 0; i < AT_ONCE; i++) {
+        outstanding += wires[i].sent - wires[i].received;
+        wire_reset(&wires[i]);
+    }
+    return outstanding;
+}
+
+static bool all_said(const struct wire *wires)
+{
+    for (size_t i = 0; i < AT_ONCE; i++) {
+        if (!wire_done(&wires[i]) && wires[i].error == 0 && !wires[i].ended)
+            return false;
+    }
+    return true;
+}
+
+const struct probe probe_shutdown_then_reset = {
+    .name = "shutdown-then-reset",
+    .hazard = "sends FIN, and resets while the answer drains",
+    .passes = "lives, and closes what was reset",
+    .run = run,
+};
