@@ -16,24 +16,27 @@
 #define STEP_BYTES ((uint64_t)24 * 1024) /* each client sends so much more than the one before */
 #define BUSY_NS    VIGIL_MS(20)
 
-static void crowd(struct torture *t);
+static uint64_t crowd(struct torture *t);
 
 static void run(struct torture *t)
 {
     const uint64_t rounds = 1 + t->limits.connections / 200;
     const struct observed before = observe_now(t);
     uint64_t reset = 0;
+    uint64_t outstanding = 0;
     for (uint64_t i = 0; i < rounds && !found(t) && !*t->interrupted; i++, reset += AT_ONCE)
-        crowd(t);
+        outstanding += crowd(t);
     found_value(t, "resets", (int64_t)reset);
+    found_value(t, "outstanding_bytes", (int64_t)outstanding);
     observe_left(t, before, reset);
     found_pass(t, "%" PRIu64 " clients reset with their answers under way", reset);
 }
 
-/* Some read a little before. */
-static void crowd(struct torture *t)
+/* Some read a little before.  Answers how many bytes were still to come. */
+static uint64_t crowd(struct torture *t)
 {
     struct wire wires[AT_ONCE];
+    uint64_t outstanding = 0;
     for (size_t i = 0; i < AT_ONCE; i++)
         wire_open(&wires[i], t, WIRE_NARROW);
     (void)drive(t, wires, AT_ONCE);
@@ -44,8 +47,11 @@ static void crowd(struct torture *t)
         wire_echo(&wires[i], (i + 1) * STEP_BYTES);
     }
     (void)drive_for(t, wires, AT_ONCE, BUSY_NS);
-    for (size_t i = 0; i < AT_ONCE; i++)
+    for (size_t i = 0; i < AT_ONCE; i++) {
+        outstanding += wires[i].sent - wires[i].received;
         wire_reset(&wires[i]);
+    }
+    return outstanding;
 }
 
 const struct probe probe_reset_while_busy = {
