@@ -49,6 +49,7 @@ int64_t observe_cpu_percent(const struct torture *t, vigil_ns window)
     }
     used -= used_before;
     had = had > window ? had : window; /* several threads may have waited for longer than it took */
+    had = had > used ? had : used;     /* they may use more than one CPU, which is no less wrong */
     return used > 0 ? used * 100 / had : 0;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * probes.c -- the probes, in the order in which they run: what every client may do first, then
- * what a hostile one does, then what the machine does to the server; last of all it is stopped.
+ * probes.c -- the probes, in the order in which they run.  First the leak: memory that a server has
+ * once had and does not need any more would hide it.  Then what every client may do, what a hostile
+ * one does, and what the machine does to the server; last of all it is stopped.
  *
  * Part of the command `vigil`, on the public header alone.
  */
@@ -9,6 +10,7 @@
 #include "torture.h"
 
 const struct probe *const probes[] = {
+    &probe_leak,
     &probe_half_close,
     &probe_never_reader,
     &probe_reset_while_busy,
@@ -17,7 +19,6 @@ const struct probe *const probes[] = {
     &probe_half_open_peers,
     &probe_simultaneous_close,
     &probe_shutdown_then_reset,
-    &probe_leak,
     &probe_graceful_stop,
     NULL,
 };

@@ -14,7 +14,8 @@
 #include "hazards.h"
 
 #define ROUNDS_MAX      8
-#define AT_ONCE         50
+#define ROUNDS_MORE     8000 /* connections, for heaps that settle late: rounds of few are more */
+#define AT_ONCE         20
 #define LOOK_EVERY      500 /* connections */
 #define DESCRIPTORS_MAX 200 /* more than before, and it is not waited for the end of the round */
 
@@ -38,11 +39,12 @@ static void run(struct torture *t)
     char kept[SHOWN_MAX];
     struct growth growth = { .before = observe_now(t) };
     const uint64_t n = t->limits.leak_connections;
+    const int rounds_max = ROUNDS_MAX + (int)(ROUNDS_MORE / n);
     int rounds = 0;
-    crowds(t, n / 4 + AT_ONCE, growth.before); /* what a server allocates once */
+    crowds(t, n / 2 + 1, growth.before); /* what a server allocates once */
     growth.before = observe_now(t);
     growth.memory = process_memory(&t->process);
-    while (rounds < ROUNDS_MAX && !found(t) && !*t->interrupted) {
+    while (rounds < rounds_max && !found(t) && !*t->interrupted) {
         rounds++;
         if (round_run(t, &growth))
             break;

@@ -14,7 +14,7 @@
 #include "../wire.h"
 #include "hazards.h"
 
-#define AT_ONCE 30
+#define AT_ONCE 24
 
 static void crowd(struct torture *t);
 static void end(struct wire *wire, size_t way);
