@@ -23,6 +23,7 @@
 
 static void wire_new(struct wire *wire, struct torture *t, unsigned flags);
 static void connect_begin(struct wire *wire, unsigned flags);
+static void bound_socket(struct wire *wire, const struct sockaddr_storage *here, socklen_t len);
 static int connect_now(const struct wire *wire);
 static void rate_wait(struct torture *t);
 
@@ -48,7 +49,11 @@ static void connect_begin(struct wire *wire, unsigned flags)
 {
     struct torture *t = wire->torture;
     const int on = 1;
-    wire->fd = target_socket(&t->target, wire->base / PAYLOAD_LINE / 4099);
+    const struct sockaddr_storage any = { .ss_family = t->target.name.ss_family };
+    if (flags & WIRE_OWN_PORT)
+        bound_socket(wire, &any, t->target.name_len);
+    else
+        wire->fd = target_socket(&t->target, wire->base / PAYLOAD_LINE / 4099);
     if (wire->fd < 0) {
         found_skip(t, "this machine gives no socket: %s", strerror(errno));
         return;
@@ -65,6 +70,14 @@ static void connect_begin(struct wire *wire, unsigned flags)
         wire->open = true;
     else if (errno != EINPROGRESS)
         wire->error = errno;
+}
+
+/* A socket that has this address for itself; -1 with errno when there is none. */
+static void bound_socket(struct wire *wire, const struct sockaddr_storage *here, socklen_t len)
+{
+    wire->fd = socket(here->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (wire->fd >= 0 && bind(wire->fd, (const struct sockaddr *)here, len) < 0)
+        wire_close(wire);
 }
 
 /* As connect(2).  On a Unix socket a full backlog is EAGAIN at once (unix(7)): it is tried again,
@@ -130,10 +143,9 @@ void wire_return(struct wire *wire)
     const struct sockaddr_storage here = wire->here;
     const socklen_t here_len = wire->here_len;
     wire_new(wire, t, WIRE_BYSTANDER);
-    wire->fd = socket(here.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (wire->fd >= 0 && (bind(wire->fd, (const struct sockaddr *)&here, here_len) < 0 ||
-                          (connect_now(wire) < 0 && errno != EINPROGRESS)))
-        wire->error = errno; /* another has the port by now */
+    bound_socket(wire, &here, here_len); /* another may have the port by now */
+    if (wire->fd >= 0 && connect_now(wire) < 0 && errno != EINPROGRESS)
+        wire->error = errno;
     wire->moved = torture_now();
 }
 

@@ -49,8 +49,10 @@ struct wire {
 
 /* How a wire is opened. */
 enum {
-    WIRE_NARROW = 1 << 0,   /* little room on the way back: what is not read waits in the server */
-    WIRE_BYSTANDER = 1 << 1 /* sets `bystander` */
+    WIRE_NARROW = 1 << 0,    /* little room on the way back: what is not read waits in the server */
+    WIRE_BYSTANDER = 1 << 1, /* sets `bystander` */
+    WIRE_OWN_PORT =
+        1 << 2 /* no other socket shares its port, so that it can come back from there */
 };
 
 /* Begins to connect; drive() sees it through.  Closes by wire_close() or another of these, also
@@ -65,7 +67,7 @@ void wire_reset(struct wire *wire);
  * false: not permitted here (CAP_NET_ADMIN), and the wire is reset. */
 bool wire_vanish(struct wire *wire);
 
-/* After wire_vanish(): the machine is there again and connects from the very port, by which the
+/* After wire_vanish() of a WIRE_OWN_PORT: the machine is there again and connects from the very port, by which the
  * server's system learns that the old connection is dead (RFC 9293, 3.5.1).  A bystander. */
 void wire_return(struct wire *wire);
 
