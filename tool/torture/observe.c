@@ -77,12 +77,14 @@ void observe_left(struct torture *t, struct observed before, uint64_t connection
     const struct observed now = observe_closed(t, before);
     found_value(t, "descriptors_before", before.descriptors);
     found_value(t, "descriptors_after", now.descriptors);
-    if (now.descriptors - before.descriptors > (int64_t)connections / 10)
-        found_fail(t, "keeps %" PRId64 " descriptors more after %" PRIu64 " clients have left",
-                   now.descriptors - before.descriptors, connections);
-    else if (now.children - before.children > (int64_t)connections / 10)
-        found_fail(t, "keeps %" PRId64 " processes more after %" PRIu64 " clients have left",
-                   now.children - before.children, connections);
+    const int64_t children = now.children - before.children;
+    const int64_t descriptors = children > 0 ? 0 : now.descriptors - before.descriptors;
+    if (children > (int64_t)connections / 10)
+        found_fail(t, "keeps %" PRId64 " processes after %" PRIu64 " clients have left", children,
+                   connections);
+    else if (descriptors > (int64_t)connections / 10)
+        found_fail(t, "keeps %" PRId64 " descriptors after %" PRIu64 " clients have left",
+                   descriptors, connections);
 }
 
 struct observed observe_now(const struct torture *t)

@@ -31,8 +31,8 @@ struct observed {
 };
 struct observed observe_closed(const struct torture *t, struct observed most);
 
-/* The same after `connections` of them have left; more than a tenth of them being there still is
- * a finding.  Tells the figures. */
+/* The same after `connections` have left; processes or descriptors for more than a tenth of them
+ * are a finding.  Those of a process that is there still are its own affair.  Tells the figures. */
 void observe_left(struct torture *t, struct observed before, uint64_t connections);
 
 /* What it has open now that it rests. */

@@ -12,9 +12,10 @@
 #include "../wire.h"
 #include "hazards.h"
 
-#define AT_ONCE    20
-#define STEP_BYTES ((uint64_t)24 * 1024) /* each client sends so much more than the one before */
-#define BUSY_NS    VIGIL_MS(20)
+#define AT_ONCE     20
+#define STEP_BYTES  ((uint64_t)24 * 1024) /* each client sends so much more than the one before */
+#define BURST_BYTES ((uint64_t)128 * 1024)
+#define BUSY_NS     VIGIL_MS(20)
 
 static uint64_t crowd(struct torture *t);
 
@@ -32,7 +33,9 @@ static void run(struct torture *t)
     found_pass(t, "%" PRIu64 " clients reset with their answers under way", reset);
 }
 
-/* Some read a little before.  Answers how many bytes were still to come. */
+/* Some read a little before, and some send once more right before: then the server finds input,
+ * answers it, and finds the reset in the middle of that.  Answers how many bytes were still to
+ * come. */
 static uint64_t crowd(struct torture *t)
 {
     struct wire wires[AT_ONCE];
@@ -48,6 +51,9 @@ static uint64_t crowd(struct torture *t)
     }
     (void)drive_for(t, wires, AT_ONCE, BUSY_NS);
     for (size_t i = 0; i < AT_ONCE; i++) {
+        if (i % 2 == 0)
+            wire_echo(&wires[i], BURST_BYTES);
+        wire_flush(&wires[i]);
         outstanding += wires[i].sent - wires[i].received;
         wire_reset(&wires[i]);
     }

@@ -12,11 +12,13 @@
 #include "../wire.h"
 #include "hazards.h"
 
-#define AT_ONCE    10
-#define STEP_BYTES ((uint64_t)64 * 1024) /* each client sends so much more than the one before */
-#define SAID_NS    VIGIL_MS(500) /* for all of them to be taken; else it is reset as it is */
+#define AT_ONCE     10
+#define STEP_BYTES  ((uint64_t)64 * 1024) /* each client sends so much more than the one before */
+#define SAID_NS     VIGIL_MS(500)         /* for all to be taken; else they are reset as they are */
+#define BURST_BYTES ((uint64_t)16 * 1024) /* fits into the window, with the FIN behind it */
 
 static uint64_t crowd(struct torture *t);
+static void burst(struct torture *t);
 static bool all_said(const struct wire *wires);
 
 static void run(struct torture *t)
@@ -25,8 +27,10 @@ static void run(struct torture *t)
     const struct observed before = observe_now(t);
     uint64_t ended = 0;
     uint64_t outstanding = 0;
-    for (uint64_t i = 0; i < rounds && !found(t) && !*t->interrupted; i++, ended += AT_ONCE)
+    for (uint64_t i = 0; i < rounds && !found(t) && !*t->interrupted; i++, ended += 2 * AT_ONCE) {
         outstanding += crowd(t);
+        burst(t);
+    }
     found_value(t, "resets", (int64_t)ended);
     found_value(t, "outstanding_bytes", (int64_t)outstanding);
     observe_left(t, before, ended);
@@ -57,6 +61,22 @@ static uint64_t crowd(struct torture *t)
         wire_reset(&wires[i]);
     }
     return outstanding;
+}
+
+/* The same before the server has read what was sent: it finds the reset while it answers, and has
+ * not seen the FIN. */
+static void burst(struct torture *t)
+{
+    struct wire wires[AT_ONCE];
+    for (size_t i = 0; i < AT_ONCE; i++)
+        wire_open(&wires[i], t, 0);
+    (void)drive(t, wires, AT_ONCE);
+    for (size_t i = 0; i < AT_ONCE; i++) {
+        wire_echo(&wires[i], BURST_BYTES + i * 2048);
+        wire_finish(&wires[i]);
+        wire_flush(&wires[i]);
+        wire_reset(&wires[i]);
+    }
 }
 
 static bool all_said(const struct wire *wires)
