@@ -98,6 +98,11 @@ void torture_sleep(const struct torture *t, vigil_ns time)
         (void)vigil_poll(NULL, 0, left < VIGIL_MS(100) ? left : VIGIL_MS(100)); /* of nothing */
 }
 
+bool torture_goes_on(const struct torture *t, vigil_ns began)
+{
+    return !found(t) && !*t->interrupted && torture_now() - began < 4 * t->limits.idle_ns;
+}
+
 /* Steele, Lea, Flood: "Fast splittable pseudorandom number generators" (2014). */
 uint64_t torture_random(struct torture *t, uint64_t limit)
 {

@@ -128,6 +128,10 @@ const char *show_time(char out[SHOWN_MAX], vigil_ns time);
 vigil_ns torture_now(void);
 void torture_sleep(const struct torture *t, vigil_ns time);
 
+/* Whether a probe that began then goes on with more of the same: a server that is slow gets less
+ * of it, for about four times limits.idle_ns. */
+bool torture_goes_on(const struct torture *t, vigil_ns began);
+
 /* A number below `limit`, which is not 0; the same ones for the same seed. */
 uint64_t torture_random(struct torture *t, uint64_t limit);
 

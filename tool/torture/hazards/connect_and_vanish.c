@@ -19,9 +19,10 @@ static uint64_t crowd(struct torture *t);
 static void run(struct torture *t)
 {
     const struct observed before = observe_now(t);
+    const vigil_ns began = torture_now();
     uint64_t made = 0;
     uint64_t open = 0;
-    while (made < t->limits.connections * 4 && !found(t) && !*t->interrupted) {
+    while (made < t->limits.connections * 4 && torture_goes_on(t, began)) {
         open += crowd(t);
         made += AT_ONCE;
     }

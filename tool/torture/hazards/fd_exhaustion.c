@@ -99,7 +99,7 @@ static bool starve(struct torture *t, uint64_t limit, size_t count)
     return starved;
 }
 
-/* Until nobody else is served or closed: the others wait. */
+/* Until nobody else is served or closed, and the server does nothing: the others wait. */
 static struct tally clients_stuck(struct torture *t, struct wire *wires, size_t count)
 {
     struct tally tally = { 0 };
@@ -114,13 +114,14 @@ static struct tally clients_stuck(struct torture *t, struct wire *wires, size_t 
         }
         tally = now;
     }
-    return tally;
+    observe_rest(t);
+    (void)drive_for(t, wires, count, VIGIL_MS(10));
+    return tally_of(wires, count);
 }
 
 static void cpu_check(struct torture *t)
 {
     const vigil_ns window = t->limits.idle_ns / 2;
-    observe_rest(t);
     const int64_t percent = observe_cpu_percent(t, window < WINDOW_NS_MAX ? window : WINDOW_NS_MAX);
     found_value(t, "cpu_percent", percent);
     if (percent > (int64_t)t->limits.cpu_percent)

@@ -13,10 +13,11 @@
 #include "../wire.h"
 #include "hazards.h"
 
-#define ROUNDS_MAX      8
-#define ROUNDS_MORE     8000 /* connections, for heaps that settle late: rounds of few are more */
-#define AT_ONCE         20
-#define LOOK_EVERY      500 /* connections */
+#define ROUNDS_MAX      16
+#define ROUNDS_ENOUGH   80000 /* connections in all, but not less than half of the rounds */
+#define NOISE_BYTES     ((int64_t)32 * 1024) /* of memory, whatever the number of connections */
+#define AT_ONCE         40
+#define LOOK_EVERY      400 /* connections */
 #define DESCRIPTORS_MAX 200 /* more than before, and it is not waited for the end of the round */
 
 /* What a server can leak, and whether there was a round in which it did not. */
@@ -29,25 +30,24 @@ struct growth {
     bool memory_settled;
 };
 
-static bool round_run(struct torture *t, struct growth *growth);
-static void crowds(struct torture *t, uint64_t count, struct observed before);
+static uint64_t warm_up(struct torture *t);
+static bool round_run(struct torture *t, struct growth *growth, uint64_t n);
+static uint64_t crowds(struct torture *t, uint64_t count, struct observed before, vigil_ns until);
 static void crowd(struct torture *t);
 static void leave(struct wire *wire, size_t way);
 
 static void run(struct torture *t)
 {
     char kept[SHOWN_MAX];
+    const uint64_t n = warm_up(t);
     struct growth growth = { .before = observe_now(t) };
-    const uint64_t n = t->limits.leak_connections;
-    const int rounds_max = ROUNDS_MAX + (int)(ROUNDS_MORE / n);
     int rounds = 0;
-    crowds(t, n / 2 + 1, growth.before); /* what a server allocates once */
-    growth.before = observe_now(t);
+    bool settled = false;
     growth.memory = process_memory(&t->process);
-    while (rounds < rounds_max && !found(t) && !*t->interrupted) {
+    while (!settled && !found(t) && !*t->interrupted && rounds < ROUNDS_MAX &&
+           (rounds < ROUNDS_MAX / 2 || (uint64_t)rounds * n < ROUNDS_ENOUGH)) {
+        settled = round_run(t, &growth, n);
         rounds++;
-        if (round_run(t, &growth))
-            break;
     }
     found_value(t, "connections", (int64_t)n * rounds);
     found_value(t, "rounds", rounds);
@@ -69,11 +69,24 @@ static void run(struct torture *t)
                kept);
 }
 
-/* Whether nothing grew in it, or in an earlier one. */
-static bool round_run(struct torture *t, struct growth *growth)
+/* What a server allocates once.  Answers how many connections make a round: those of the limit, or
+ * what a slow server gets done in the time that they may take. */
+static uint64_t warm_up(struct torture *t)
 {
-    const uint64_t n = t->limits.leak_connections;
-    crowds(t, n, growth->before);
+    const vigil_ns began = torture_now();
+    const vigil_ns time = 4 * t->limits.idle_ns;
+    const uint64_t limit = t->limits.leak_connections;
+    const uint64_t made = crowds(t, limit / 2 + 1, observe_now(t), began + time / 2);
+    const uint64_t each_ns = (uint64_t)(torture_now() - began) / (made > 0 ? made : 1) + 1;
+    const uint64_t n = (uint64_t)time / each_ns;
+    return n > limit ? limit : n > AT_ONCE ? n : AT_ONCE;
+}
+
+/* Whether there was a round for each kind of thing in which it did not grow. */
+static bool round_run(struct torture *t, struct growth *growth, uint64_t n)
+{
+    const int64_t kept = (int64_t)(n * t->limits.leak_bytes);
+    (void)crowds(t, n, growth->before, VIGIL_FOREVER);
     observe_rest(t);
     const struct observed now = observe_closed(t, growth->before);
     const int64_t memory = process_memory(&t->process);
@@ -82,28 +95,31 @@ static bool round_run(struct torture *t, struct growth *growth)
         growth->descriptors_settled = true;
     if (now.children <= growth->before.children)
         growth->children_settled = true;
-    if (growth->memory_grown <= (int64_t)(n * t->limits.leak_bytes))
+    if (growth->memory_grown <= (kept > NOISE_BYTES ? kept : NOISE_BYTES))
         growth->memory_settled = true;
     growth->before = now;
     growth->memory = memory;
     return growth->descriptors_settled && growth->children_settled && growth->memory_settled;
 }
 
-/* A server that leaks much is found out before it has nothing left. */
-static void crowds(struct torture *t, uint64_t count, struct observed before)
+/* Answers how many it made.  A server that leaks much is found out before it has nothing left. */
+static uint64_t crowds(struct torture *t, uint64_t count, struct observed before, vigil_ns until)
 {
     struct observed most = before;
+    uint64_t made = 0;
     most.descriptors += DESCRIPTORS_MAX;
     most.children += DESCRIPTORS_MAX;
-    for (uint64_t made = 0; made < count && !found(t) && !*t->interrupted; made += AT_ONCE) {
+    while (made < count && !found(t) && !*t->interrupted && torture_now() < until) {
         crowd(t);
+        made += AT_ONCE;
         if (made % LOOK_EVERY > 0 || process_descriptors(&t->process) <= most.descriptors)
             continue;
         const struct observed now = observe_closed(t, most);
         if (now.descriptors > most.descriptors || now.children > most.children)
             found_fail(t, "keeps %" PRId64 " descriptors of %" PRIu64 " connections that are over",
-                       now.descriptors - before.descriptors, made + AT_ONCE);
+                       now.descriptors - before.descriptors, made);
     }
+    return made;
 }
 
 static void crowd(struct torture *t)

@@ -23,9 +23,10 @@ static void run(struct torture *t)
 {
     const uint64_t rounds = 1 + t->limits.connections / 200;
     const struct observed before = observe_now(t);
+    const vigil_ns began = torture_now();
     uint64_t reset = 0;
     uint64_t outstanding = 0;
-    for (uint64_t i = 0; i < rounds && !found(t) && !*t->interrupted; i++, reset += AT_ONCE)
+    for (uint64_t i = 0; i < rounds && torture_goes_on(t, began); i++, reset += AT_ONCE)
         outstanding += crowd(t);
     found_value(t, "resets", (int64_t)reset);
     found_value(t, "outstanding_bytes", (int64_t)outstanding);

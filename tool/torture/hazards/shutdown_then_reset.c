@@ -25,9 +25,10 @@ static void run(struct torture *t)
 {
     const uint64_t rounds = 1 + t->limits.connections / 250;
     const struct observed before = observe_now(t);
+    const vigil_ns began = torture_now();
     uint64_t ended = 0;
     uint64_t outstanding = 0;
-    for (uint64_t i = 0; i < rounds && !found(t) && !*t->interrupted; i++, ended += 2 * AT_ONCE) {
+    for (uint64_t i = 0; i < rounds && torture_goes_on(t, began); i++, ended += 2 * AT_ONCE) {
         outstanding += crowd(t);
         burst(t);
     }

@@ -23,8 +23,9 @@ static void run(struct torture *t)
 {
     const uint64_t rounds = 2 + t->limits.connections / 100;
     const struct observed before = observe_now(t);
+    const vigil_ns began = torture_now();
     uint64_t ended = 0;
-    for (uint64_t i = 0; i < rounds && !found(t) && !*t->interrupted; i++, ended += AT_ONCE)
+    for (uint64_t i = 0; i < rounds && torture_goes_on(t, began); i++, ended += AT_ONCE)
         crowd(t);
     found_value(t, "connections", (int64_t)ended);
     observe_left(t, before, ended);
