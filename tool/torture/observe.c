@@ -38,14 +38,20 @@ int64_t observe_cpu_percent(const struct torture *t, vigil_ns window)
     vigil_ns waited = 0;
     vigil_ns elapsed = 0;
     vigil_ns had = 0; /* of that, it had a CPU or wanted none */
+    bool over = false;
     if (!t->process.pid || !process_cpu(&t->process, &used_before, &waited_before))
         return -1;
-    while (had < window && elapsed < window + t->limits.patience_ns && !*t->interrupted) {
+    while (!over && elapsed < window + t->limits.patience_ns && !*t->interrupted) {
+        const vigil_ns counted = used + waited;
+        const bool late = had >= window; /* this look is a short one */
         torture_sleep(t, window - had > LOOK_NS ? window - had : LOOK_NS);
+        const bool runs = process_runs(&t->process);
         if (!process_cpu(&t->process, &used, &waited))
             return -1;
         elapsed = torture_now() - began;
         had = elapsed - (waited - waited_before);
+        /* A wait is counted when it ends: one that goes on is waited for. */
+        over = had >= window && (!runs || (late && used + waited > counted));
     }
     used -= used_before;
     had = had > window ? had : window; /* several threads may have waited for longer than it took */

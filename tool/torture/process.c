@@ -31,6 +31,8 @@ static int64_t memory_of(pid_t pid);
 static int64_t descriptors_of(pid_t pid);
 static bool cpu_of(pid_t pid, vigil_ns *used, vigil_ns *waited);
 static bool cpu_of_thread(pid_t pid, const char *thread, vigil_ns *used, vigil_ns *waited);
+static bool runs_one_of(pid_t pid);
+static char thread_state(pid_t pid, const char *thread);
 static int64_t kib_in(const char *path, const char *member);
 static const char *proc_path(char path[PATH_MAX_LEN], pid_t pid, const char *format, ...)
     __attribute__((format(__printf__, 3, 4)));
@@ -95,6 +97,15 @@ bool process_cpu(const struct process *process, vigil_ns *used, vigil_ns *waited
     for (size_t i = 1; i < family->count; i++)
         (void)cpu_of(family->pids[i], used, waited); /* it may have ended by now */
     return true;
+}
+
+bool process_runs(const struct process *process)
+{
+    const struct family *family = family_of(process);
+    bool runs = false;
+    for (size_t i = 0; i < family->count && !runs; i++)
+        runs = runs_one_of(family->pids[i]);
+    return runs;
 }
 
 static const struct family *family_of(const struct process *process)
@@ -180,6 +191,37 @@ static bool cpu_of_thread(pid_t pid, const char *thread, vigil_ns *used, vigil_n
     *used += told ? on_cpu : 0;
     *waited += told ? off_cpu : 0;
     return told;
+}
+
+static bool runs_one_of(pid_t pid)
+{
+    char path[PATH_MAX_LEN];
+    DIR *dir = opendir(proc_path(path, pid, "task"));
+    bool runs = false;
+    if (!dir)
+        return false;
+    for (const struct dirent *entry = readdir(dir); entry; entry = readdir(dir))
+        runs = runs || (isdigit((unsigned char)entry->d_name[0]) &&
+                        thread_state(pid, entry->d_name) == 'R');
+    (void)closedir(dir);
+    return runs;
+}
+
+/* It stands behind the name, which may have anything in it. */
+static char thread_state(pid_t pid, const char *thread)
+{
+    char path[PATH_MAX_LEN];
+    char line[128];
+    char state = 0;
+    FILE *file = fopen(proc_path(path, pid, "task/%.10s/stat", thread), "re");
+    if (file && fgets(line, sizeof line, file)) {
+        const char *name_end = strrchr(line, ')');
+        if (name_end && name_end[1] == ' ')
+            state = name_end[2];
+    }
+    if (file)
+        (void)fclose(file);
+    return state;
 }
 
 /* One number out of a file of names and numbers, or -1. */

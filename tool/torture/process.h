@@ -38,4 +38,7 @@ int64_t process_own_descriptors(const struct process *process);
  * not tell. */
 bool process_cpu(const struct process *process, vigil_ns *used, vigil_ns *waited);
 
+/* Whether one of its threads has a CPU, or waits for one. */
+bool process_runs(const struct process *process);
+
 #endif /* PROCESS_H */

@@ -16,7 +16,7 @@
 #define PEERS     32
 #define OTHERS    10
 #define SILENT_NS VIGIL_MS(50)
-#define RETURN_NS VIGIL_MS(100)
+#define RETURN_NS VIGIL_S(1) /* without one more that is served */
 
 static void vanish(struct torture *t, struct wire *wires);
 static void others(struct torture *t);
@@ -85,14 +85,20 @@ static int64_t come_back(struct torture *t, struct wire *wires)
         wire_echo(&wires[i], PAYLOAD_LINE);
         wire_finish(&wires[i]);
     }
-    const vigil_ns until = torture_now() + RETURN_NS;
-    while (served < PEERS && torture_now() < until && drive_for(t, wires, PEERS, VIGIL_MS(5))) {
-        served = 0;
+    vigil_ns moved = torture_now();
+    while (served < PEERS && torture_now() - moved < RETURN_NS &&
+           drive_for(t, wires, PEERS, VIGIL_MS(5))) {
+        int64_t now = 0;
         for (size_t i = 0; i < PEERS; i++)
-            served += wire_done(&wires[i]);
+            now += wire_done(&wires[i]);
+        moved = now > served ? torture_now() : moved;
+        served = now;
     }
-    for (size_t i = 0; i < PEERS; i++)
+    for (size_t i = 0; i < PEERS; i++) {
+        if (!wires[i].ended)
+            wire_reset(&wires[i]);
         wire_close(&wires[i]);
+    }
     return served;
 }
 
