@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NOTE_BYTES 512
+#define NOTE_BYTES 4096
 
 static bool accepted(struct conn *conn)
 {
