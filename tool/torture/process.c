@@ -25,6 +25,7 @@ struct family {
     size_t count;
 };
 
+static int64_t family_sum(const struct process *process, int64_t (*of)(pid_t pid));
 static const struct family *family_of(const struct process *process);
 static void children_add(struct family *family, pid_t pid);
 static int64_t memory_of(pid_t pid);
@@ -56,26 +57,12 @@ bool process_lives(const struct process *process)
 
 int64_t process_memory(const struct process *process)
 {
-    const struct family *family = family_of(process);
-    const int64_t own = memory_of(process->pid);
-    int64_t sum = own;
-    for (size_t i = 1; i < family->count; i++) {
-        const int64_t bytes = memory_of(family->pids[i]);
-        sum += bytes > 0 ? bytes : 0;
-    }
-    return own < 0 ? -1 : sum;
+    return family_sum(process, memory_of);
 }
 
 int64_t process_descriptors(const struct process *process)
 {
-    const struct family *family = family_of(process);
-    const int64_t own = descriptors_of(process->pid);
-    int64_t sum = own;
-    for (size_t i = 1; i < family->count; i++) {
-        const int64_t count = descriptors_of(family->pids[i]);
-        sum += count > 0 ? count : 0;
-    }
-    return own < 0 ? -1 : sum;
+    return family_sum(process, descriptors_of);
 }
 
 int64_t process_own_descriptors(const struct process *process)
@@ -106,6 +93,18 @@ bool process_runs(const struct process *process)
     for (size_t i = 0; i < family->count && !runs; i++)
         runs = runs_one_of(family->pids[i]);
     return runs;
+}
+
+/* -1 when the process itself has none; a child may have ended by now. */
+static int64_t family_sum(const struct process *process, int64_t (*of)(pid_t pid))
+{
+    const struct family *family = family_of(process);
+    int64_t sum = of(process->pid);
+    for (size_t i = 1; i < family->count && sum >= 0; i++) {
+        const int64_t more = of(family->pids[i]);
+        sum += more > 0 ? more : 0;
+    }
+    return sum;
 }
 
 static const struct family *family_of(const struct process *process)

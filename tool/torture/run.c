@@ -36,13 +36,19 @@ bool torture_probe(struct torture *t, const struct probe *probe, struct finding 
 
 bool torture_pulse(struct torture *t)
 {
-    struct wire wire;
-    wire_open(&wire, t, 0);
-    wire_echo(&wire, PAYLOAD_LINE);
-    if (t->mode == MODE_DISCARD) /* the end is all that it answers */
-        wire_finish(&wire);
-    bool served = drive(t, &wire, 1);
-    wire_close(&wire);
+    return torture_pulses(t, 1);
+}
+
+bool torture_pulses(struct torture *t, size_t count)
+{
+    struct wire *wires = wires_new(t, count);
+    if (!wires)
+        return false;
+    wires_open(wires, count, t, 0, PAYLOAD_LINE);
+    for (size_t i = 0; i < count && t->mode == MODE_DISCARD; i++)
+        wire_finish(&wires[i]); /* the end is all that it answers */
+    const bool served = drive(t, wires, count);
+    wires_free(wires, count);
     return served;
 }
 

@@ -103,9 +103,10 @@ extern const struct probe *const probes[];
  * more can be found out. */
 bool torture_probe(struct torture *t, const struct probe *probe, struct finding *finding);
 
-/* Whether one client is served now: it sends a line and gets the answer, or else the end.  Tells
- * what went wrong in the finding. */
+/* Whether one client is served now, or several at once: each sends a line and gets the answer, or
+ * else the end.  Tells what went wrong in the finding. */
 bool torture_pulse(struct torture *t);
+bool torture_pulses(struct torture *t, size_t count);
 
 /* A finding; the first one stays.  found() is false while there is none. */
 bool found(const struct torture *t);

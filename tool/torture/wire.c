@@ -183,6 +183,20 @@ void wire_urgent(struct wire *wire, unsigned char byte)
         (void)send(wire->fd, &byte, 1, MSG_OOB | MSG_NOSIGNAL); /* no room: nothing to see */
 }
 
+void wires_open(struct wire *wires, size_t count, struct torture *t, unsigned flags, uint64_t n)
+{
+    for (size_t i = 0; i < count; i++) {
+        wire_open(&wires[i], t, flags);
+        wire_echo(&wires[i], n);
+    }
+}
+
+void wires_close(struct wire *wires, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        wire_close(&wires[i]);
+}
+
 struct wire *wires_new(struct torture *t, size_t count)
 {
     struct wire *wires = calloc(count, sizeof *wires);
@@ -195,7 +209,6 @@ struct wire *wires_new(struct torture *t, size_t count)
 
 void wires_free(struct wire *wires, size_t count)
 {
-    for (size_t i = 0; wires && i < count; i++)
-        wire_close(&wires[i]);
+    wires_close(wires, wires ? count : 0);
     free(wires);
 }

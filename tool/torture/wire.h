@@ -51,8 +51,7 @@ struct wire {
 enum {
     WIRE_NARROW = 1 << 0,    /* little room on the way back: what is not read waits in the server */
     WIRE_BYSTANDER = 1 << 1, /* sets `bystander` */
-    WIRE_OWN_PORT =
-        1 << 2 /* no other socket shares its port, so that it can come back from there */
+    WIRE_OWN_PORT = 1 << 2   /* shares its port with no other socket, and can wire_return() there */
 };
 
 /* Begins to connect; drive() sees it through.  Closes by wire_close() or another of these, also
@@ -67,8 +66,9 @@ void wire_reset(struct wire *wire);
  * false: not permitted here (CAP_NET_ADMIN), and the wire is reset. */
 bool wire_vanish(struct wire *wire);
 
-/* After wire_vanish() of a WIRE_OWN_PORT: the machine is there again and connects from the very port, by which the
- * server's system learns that the old connection is dead (RFC 9293, 3.5.1).  A bystander. */
+/* After wire_vanish() of a WIRE_OWN_PORT: the machine is there again and connects from the very
+ * port, by which the server's system learns that the old connection is dead (RFC 9293, 3.5.1).  A
+ * bystander. */
 void wire_return(struct wire *wire);
 
 /* Bytes sent that the server's system has not acknowledged, its FIN included; on a Unix socket,
@@ -87,6 +87,10 @@ void wire_finish(struct wire *wire);
 
 /* One urgent byte now, between what was sent and what will be (RFC 6093). */
 void wire_urgent(struct wire *wire, unsigned char byte);
+
+/* The same for several: each is opened, and wire_echo()es `n` bytes; and all are closed. */
+void wires_open(struct wire *wires, size_t count, struct torture *t, unsigned flags, uint64_t n);
+void wires_close(struct wire *wires, size_t count);
 
 /* Moves the wires until every one that is no bystander has come to its goals.  No progress on one
  * of them within the patience is a FAIL.  False: something was found. */

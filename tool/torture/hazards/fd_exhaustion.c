@@ -27,7 +27,6 @@ struct tally {
     size_t left; /* done with, in one way or the other */
 };
 
-static void descriptors_back(struct torture *t);
 static bool starve(struct torture *t, uint64_t limit, size_t count);
 static struct tally clients_stuck(struct torture *t, struct wire *wires, size_t count);
 static void cpu_check(struct torture *t);
@@ -55,21 +54,8 @@ static void run(struct torture *t)
                    "a new limit does not concern it, and its own is %" PRIu64
                    " (try it under ulimit -n %" PRIu64 ")",
                    starving.before, t->limits.connections);
-    descriptors_back(t);
+    (void)torture_pulses(t, CLIENTS);
     found_pass(t, "rests without descriptors, and serves when it has some again");
-}
-
-static void descriptors_back(struct torture *t)
-{
-    struct wire wires[CLIENTS];
-    for (size_t i = 0; i < CLIENTS; i++) {
-        wire_open(&wires[i], t, 0);
-        wire_echo(&wires[i], PAYLOAD_LINE);
-        wire_finish(&wires[i]);
-    }
-    (void)drive(t, wires, CLIENTS);
-    for (size_t i = 0; i < CLIENTS; i++)
-        wire_close(&wires[i]);
 }
 
 /* Answers whether it was out of descriptors, and finds out what it did then.  A server that
@@ -78,10 +64,9 @@ static bool starve(struct torture *t, uint64_t limit, size_t count)
 {
     bool starved = false;
     struct wire *wires = wires_new(t, count);
-    for (size_t i = 0; wires && i < count; i++) {
-        wire_open(&wires[i], t, WIRE_BYSTANDER);
-        wire_echo(&wires[i], PAYLOAD_LINE);
-    }
+    if (!wires)
+        return false;
+    wires_open(wires, count, t, WIRE_BYSTANDER, PAYLOAD_LINE);
     const struct tally tally = clients_stuck(t, wires, count);
     if (t->mode == MODE_DISCARD)
         starved = process_own_descriptors(&t->process) + 1 >= (int64_t)limit;
@@ -95,7 +80,7 @@ static bool starve(struct torture *t, uint64_t limit, size_t count)
         cpu_check(t);
         clients_leave(t, wires, count);
     }
-    wires_free(wires, wires ? count : 0);
+    wires_free(wires, count);
     return starved;
 }
 

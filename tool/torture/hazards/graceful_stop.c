@@ -36,8 +36,7 @@ static void run(struct torture *t)
     stop(t);
     const vigil_ns stopped = torture_now();
     listen_to_the_end(t, wires);
-    for (size_t i = 0; i < CLIENTS; i++)
-        wire_close(&wires[i]);
+    wires_close(wires, CLIENTS);
     if (!found(t) && !observe_end(t))
         found_fail(t, "answered everything, and has not ended for %s since",
                    show_time(patience, t->limits.patience_ns));

@@ -19,7 +19,6 @@
 #define RETURN_NS VIGIL_S(1) /* without one more that is served */
 
 static void vanish(struct torture *t, struct wire *wires);
-static void others(struct torture *t);
 static int64_t come_back(struct torture *t, struct wire *wires);
 
 static void run(struct torture *t)
@@ -29,7 +28,7 @@ static void run(struct torture *t)
     vanish(t, wires);
     torture_sleep(t, SILENT_NS);
     const struct observed half_open = observe_now(t);
-    others(t);
+    (void)torture_pulses(t, OTHERS);
     const int64_t served = come_back(t, wires);
     found_value(t, "half_open_connections", PEERS);
     if (t->process.pid) {
@@ -60,19 +59,6 @@ static void vanish(struct torture *t, struct wire *wires)
     }
     if (!vanished)
         found_skip(t, "to vanish without a FIN takes CAP_NET_ADMIN (tcp(7), TCP_REPAIR)");
-}
-
-static void others(struct torture *t)
-{
-    struct wire wires[OTHERS];
-    for (size_t i = 0; i < OTHERS; i++) {
-        wire_open(&wires[i], t, 0);
-        wire_echo(&wires[i], PAYLOAD_LINE);
-        wire_finish(&wires[i]);
-    }
-    (void)drive(t, wires, OTHERS);
-    for (size_t i = 0; i < OTHERS; i++)
-        wire_close(&wires[i]);
 }
 
 /* Also after a finding, so that the server is not left with them.  Answers how many were served:

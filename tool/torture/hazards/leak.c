@@ -134,8 +134,7 @@ static void crowd(struct torture *t)
     for (size_t i = 0; i < AT_ONCE; i++)
         leave(&wires[i], i % 4);
     (void)drive(t, wires, AT_ONCE);
-    for (size_t i = 0; i < AT_ONCE; i++)
-        wire_close(&wires[i]);
+    wires_close(wires, AT_ONCE);
 }
 
 static void leave(struct wire *wire, size_t way)

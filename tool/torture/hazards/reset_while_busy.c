@@ -41,8 +41,7 @@ static uint64_t crowd(struct torture *t)
 {
     struct wire wires[AT_ONCE];
     uint64_t outstanding = 0;
-    for (size_t i = 0; i < AT_ONCE; i++)
-        wire_open(&wires[i], t, WIRE_NARROW);
+    wires_open(wires, AT_ONCE, t, WIRE_NARROW, 0);
     (void)drive(t, wires, AT_ONCE);
     for (size_t i = 0; i < AT_ONCE; i++) {
         wires[i].bystander = true; /* a server may have had enough of it before */

@@ -43,8 +43,7 @@ static uint64_t crowd(struct torture *t)
 {
     struct wire wires[AT_ONCE];
     uint64_t outstanding = 0;
-    for (size_t i = 0; i < AT_ONCE; i++)
-        wire_open(&wires[i], t, WIRE_NARROW);
+    wires_open(wires, AT_ONCE, t, WIRE_NARROW, 0);
     (void)drive(t, wires, AT_ONCE);
     for (size_t i = 0; i < AT_ONCE; i++) {
         wires[i].bystander = true; /* what comes back is another probe's affair */
@@ -69,8 +68,7 @@ static uint64_t crowd(struct torture *t)
 static void burst(struct torture *t)
 {
     struct wire wires[AT_ONCE];
-    for (size_t i = 0; i < AT_ONCE; i++)
-        wire_open(&wires[i], t, 0);
+    wires_open(wires, AT_ONCE, t, 0, 0);
     (void)drive(t, wires, AT_ONCE);
     for (size_t i = 0; i < AT_ONCE; i++) {
         wire_echo(&wires[i], BURST_BYTES + i * 2048);
