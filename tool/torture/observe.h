@@ -18,25 +18,27 @@
  * that never rests is waited for 3 s. */
 void observe_rest(const struct torture *t);
 
-/* What one CPU has given it of itself over `window`, in percent; -1: the system does not tell.
+/* How much of one CPU it used over `window`, in percent; -1: the system does not tell.
  * The time for which it had to wait for a CPU does not count, but makes the window last, so that
  * a server that spins has 100 % on a busy machine and one that sleeps nearly none. */
 int64_t observe_cpu_percent(const struct torture *t, vigil_ns window);
 
-/* Until it has no more than `most` descriptors and children, or nothing was closed for the
- * patience.  Answers what it then has, -1 when it is gone or not known. */
+/* What it has, its children's with it; -1 each when it is gone or not known. */
 struct observed {
     int64_t descriptors;
     int64_t children;
 };
+
+/* What that is now that it rests. */
+struct observed observe_now(const struct torture *t);
+
+/* Until it has no more than `most`, or nothing was closed for the patience.  Answers what it then
+ * has. */
 struct observed observe_closed(const struct torture *t, struct observed most);
 
 /* The same after `connections` have left; processes or descriptors for more than a tenth of them
  * are a finding.  Those of a process that is there still are its own affair.  Tells the figures. */
 void observe_left(struct torture *t, struct observed before, uint64_t connections);
-
-/* What it has open now that it rests. */
-struct observed observe_now(const struct torture *t);
 
 /* Whether it has ended, waiting for that as long as the patience. */
 bool observe_end(const struct torture *t);
