@@ -10,16 +10,21 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include "payload.h"
 #include "wire.h"
 
-#define RELUCTANT_NS VIGIL_MS(100) /* without room to send, before a reluctant wire reads */
-#define TRANSIT_NS   VIGIL_MS(2)   /* between two looks at what is on its way */
+#define STUCK_NS   VIGIL_MS(100) /* a server that took nothing for so long is stuck */
+#define LOOK_NS    VIGIL_MS(2)   /* between two looks at what it has taken */
+#define PIECES_MAX 32            /* of PAYLOAD_PIECE bytes in one call */
 
 static bool turn(struct torture *t, struct wire *wires, vigil_pollfd *fds, size_t count,
                  vigil_ns until);
+static void patience_check(struct torture *t, const struct wire *wires, size_t count, vigil_ns now);
 static vigil_ns wait_until(struct wire *wire, vigil_ns now, unsigned *events);
+static bool reads_now(struct wire *wire, vigil_ns now, vigil_ns *next);
+static bool sends_yet(const struct wire *wire);
 static bool arriving(struct wire *wire);
 static void wire_move(struct wire *wire, unsigned events);
 static void connected(struct wire *wire);
@@ -27,8 +32,9 @@ static void move_out(struct wire *wire);
 static void fin_send(struct wire *wire);
 static void move_in(struct wire *wire);
 static void compare(struct wire *wire, const unsigned char *got, size_t n);
+static void differs(struct wire *wire);
 static void broke(struct wire *wire, int error);
-static void patience_ended(struct wire *wire);
+static void patience_ended(const struct wire *wire);
 static bool all_done(const struct wire *wires, size_t count);
 
 bool drive(struct torture *t, struct wire *wires, size_t count)
@@ -54,6 +60,21 @@ bool drive_for(struct torture *t, struct wire *wires, size_t count, vigil_ns tim
     return !found(t) && !*t->interrupted;
 }
 
+bool drive_newcomer(struct torture *t, struct wire *wires, size_t count, uint64_t bytes,
+                    vigil_ns *worst)
+{
+    const vigil_ns began = torture_now();
+    wire_open(&wires[0], t, 0);
+    wire_echo(&wires[0], bytes);
+    (void)drive(t, wires, count);
+    wire_finish(&wires[0]); /* not before: many a server loses what an end overtakes */
+    const bool served = drive(t, wires, count);
+    const vigil_ns took = torture_now() - began;
+    *worst = took > *worst ? took : *worst;
+    wire_close(&wires[0]);
+    return served;
+}
+
 bool wire_done(const struct wire *wire)
 {
     if (!wire->open || wire->sent < wire->send_goal || (wire->finish && !wire->fin_sent))
@@ -71,6 +92,17 @@ void wire_flush(struct wire *wire)
         fin_send(wire);
 }
 
+bool wires_stuck(struct wire *wires, size_t count)
+{
+    const vigil_ns now = torture_now();
+    bool stuck = true;
+    for (size_t i = 0; i < count; i++) {
+        (void)arriving(&wires[i]);
+        stuck = stuck && now - wires[i].moved >= STUCK_NS;
+    }
+    return stuck;
+}
+
 static bool all_done(const struct wire *wires, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -80,9 +112,7 @@ static bool all_done(const struct wire *wires, size_t count)
     return true;
 }
 
-/* One wait, and what is ready after it.  False: `until` has come.  Without an `until`, a wire that
- * is waited for and has not moved within the patience is a finding; it was looked at after that
- * time, so a busy machine is no reason for one. */
+/* One wait, and what is ready after it.  False: `until` has come. */
 static bool turn(struct torture *t, struct wire *wires, vigil_pollfd *fds, size_t count,
                  vigil_ns until)
 {
@@ -102,11 +132,26 @@ static bool turn(struct torture *t, struct wire *wires, vigil_pollfd *fds, size_
         wire_move(&wires[i], fds[i].revents);
         if (!wires[i].bystander && wires[i].error)
             broke(&wires[i], wires[i].error);
-        else if (!wires[i].bystander && until == VIGIL_FOREVER && !wire_done(&wires[i]) &&
-                 now - wires[i].moved >= t->limits.patience_ns)
-            patience_ended(&wires[i]);
     }
+    if (until == VIGIL_FOREVER && !found(t))
+        patience_check(t, wires, count, now);
     return true;
+}
+
+/* `now` is before the last look at them, so a busy machine is no reason for a finding. */
+static void patience_check(struct torture *t, const struct wire *wires, size_t count, vigil_ns now)
+{
+    const struct wire *late = NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (wires[i].bystander)
+            continue;
+        if (now - wires[i].moved < t->limits.patience_ns)
+            return;
+        if (!late && !wire_done(&wires[i]))
+            late = &wires[i];
+    }
+    if (late)
+        patience_ended(late);
 }
 
 /* What the wire waits for, and when it must be looked at again though nothing came. */
@@ -115,24 +160,41 @@ static vigil_ns wait_until(struct wire *wire, vigil_ns now, unsigned *events)
     vigil_ns next = VIGIL_FOREVER;
     if (wire->fd < 0 || wire->error)
         return next;
-    const bool sending = !wire->open || wire->sent < wire->send_goal ||
-                         (wire->finish && !wire->fin_sent);
-    const bool under_way = wire->holding && arriving(wire);
-    bool reading = wire->open && !wire->ended && (!wire->holding || sending || under_way) &&
-                   (wire->received < wire->read_goal || wire->until_end);
-    if (reading && wire->reluctant && (sending || under_way)) {
-        next = wire->moved + RELUCTANT_NS;
-        reading = now >= next;
-        wire->reluctant = !reading;
+    bool sending = sends_yet(wire);
+    if (sending && now < wire->send_next) {
+        next = wire->send_next;
+        sending = false;
     }
-    if (reading && now < wire->read_next) {
-        next = wire->read_next;
-        reading = false;
-    }
-    if (under_way && now + TRANSIT_NS < next)
-        next = now + TRANSIT_NS;
+    const bool reading = reads_now(wire, now, &next);
     *events = (sending ? VIGIL_OUT : 0U) | (reading ? VIGIL_IN : 0U);
     return next;
+}
+
+/* Whether it reads; if it will later, `*next` is no later than when to ask again. */
+static bool reads_now(struct wire *wire, vigil_ns now, vigil_ns *next)
+{
+    vigil_ns at = wire->read_next;
+    if (!wire->open || wire->ended)
+        return false;
+    if (wire->holding || wire->reluctant) {
+        const bool under_way = arriving(wire) || sends_yet(wire);
+        if (wire->holding && !under_way)
+            return false;
+        *next = now + LOOK_NS < *next ? now + LOOK_NS : *next;
+    }
+    if (wire->received >= wire->read_goal && !wire->until_end)
+        return false;
+    if (wire->reluctant) {
+        wire->reluctant = now < wire->moved + STUCK_NS;
+        at = wire->reluctant ? now + LOOK_NS : at;
+    }
+    *next = now < at && at < *next ? at : *next;
+    return now >= at;
+}
+
+static bool sends_yet(const struct wire *wire)
+{
+    return !wire->open || wire->sent < wire->send_goal || (wire->finish && !wire->fin_sent);
 }
 
 /* Whether something that was sent has not arrived yet; that it becomes less is a movement. */
@@ -183,19 +245,27 @@ static void move_out(struct wire *wire)
         fin_send(wire);
         return;
     }
-    size_t n = left < PAYLOAD_PIECE ? (size_t)left : PAYLOAD_PIECE;
-    size_t chunk = wire->chunk_max > 0 ? wire->chunk_max : n;
+    struct iovec pieces[PIECES_MAX];
+    struct msghdr message = { .msg_iov = pieces };
+    uint64_t chunk = wire->chunk_max > 0 ? wire->chunk_max : left;
     if (wire->chunk_random)
-        chunk = 1 + (size_t)torture_random(wire->torture, chunk);
-    ssize_t sent = send(wire->fd, payload_at(wire->base + wire->sent), n < chunk ? n : chunk,
-                        MSG_NOSIGNAL);
+        chunk = 1 + torture_random(wire->torture, chunk);
+    chunk = chunk < left ? chunk : left;
+    for (uint64_t at = 0; at < chunk && message.msg_iovlen < PIECES_MAX; at += PAYLOAD_PIECE) {
+        const size_t n = chunk - at < PAYLOAD_PIECE ? (size_t)(chunk - at) : PAYLOAD_PIECE;
+        const unsigned char *bytes = payload_at(wire->base + wire->sent + at);
+        pieces[message.msg_iovlen++] = (struct iovec){ (void *)(uintptr_t)bytes, n };
+    }
+    const ssize_t sent = sendmsg(wire->fd, &message, MSG_NOSIGNAL);
     if (sent < 0) {
         if (errno != EAGAIN && errno != EINTR)
             wire->error = errno;
         return;
     }
     wire->sent += (uint64_t)sent;
+    wire->largest = (uint64_t)sent > wire->largest ? (uint64_t)sent : wire->largest;
     wire->moved = torture_now();
+    wire->send_next = wire->moved + wire->send_pause_ns;
     fin_send(wire);
 }
 
@@ -205,7 +275,7 @@ static void fin_send(struct wire *wire)
     if (!wire->finish || wire->fin_sent || wire->sent < wire->send_goal)
         return;
     if (shutdown(wire->fd, SHUT_WR) < 0)
-        wire->error = errno;
+        wire->error = errno == ENOTCONN ? ECONNRESET : errno; /* not any more */
     wire->fin_sent = true;
     wire->moved = torture_now();
 }
@@ -236,21 +306,35 @@ static void move_in(struct wire *wire)
     }
 }
 
+/* An urgent byte that comes back stands somewhere between the others. */
 static void compare(struct wire *wire, const unsigned char *got, size_t n)
 {
-    const unsigned char *want = payload_at(wire->base + wire->received);
-    const uint64_t left = wire->sent - wire->received;
-    size_t equal = 0;
-    if (n <= left && memcmp(got, want, n) == 0) {
-        wire->received += n;
-        return;
+    while (n > 0) {
+        const unsigned char *want = payload_at(wire->base + wire->received);
+        const uint64_t left = wire->sent - wire->received;
+        size_t equal = n <= left && memcmp(got, want, n) == 0 ? n : 0;
+        while (equal < n && equal < left && got[equal] == want[equal])
+            equal++;
+        wire->received += equal;
+        got += equal;
+        n -= equal;
+        if (n == 0)
+            return;
+        if (*got != WIRE_URGENT || wire->urgent_back == wire->urgent_sent) {
+            differs(wire);
+            return;
+        }
+        wire->urgent_back++;
+        got++;
+        n--;
     }
-    while (equal < n && equal < left && got[equal] == want[equal])
-        equal++;
-    wire->received += equal;
+}
+
+static void differs(struct wire *wire)
+{
     if (wire->bystander)
         wire->error = EPROTO;
-    else if (equal < left)
+    else if (wire->received < wire->sent)
         found_fail(wire->torture, "a wrong byte came back at offset %" PRIu64, wire->received);
     else
         found_fail(wire->torture, "more came back than the %" PRIu64 " bytes that were sent",
@@ -269,7 +353,7 @@ static void broke(struct wire *wire, int error)
 }
 
 /* Nothing moved for so long: tells what was waited for. */
-static void patience_ended(struct wire *wire)
+static void patience_ended(const struct wire *wire)
 {
     struct torture *t = wire->torture;
     char time[SHOWN_MAX];

@@ -18,12 +18,20 @@
 
 #include "payload.h"
 
-#define NARROW_BYTES   (16 * 1024) /* of the receive buffer, */
-#define NARROW_SEGMENT 1460        /* and of a segment: large ones make loopback's buffers large */
+/* The receive buffer, and the largest segment: large ones make loopback's buffers large, and must
+ * fit several times into the window, or the sender waits for its timer (RFC 9293, 3.8.6.2.1). */
+struct room {
+    int buffer;
+    int segment;
+};
+static const struct room room_narrow = { .buffer = 16 * 1024, .segment = 1460 };
+static const struct room room_tiny = { .buffer = 2 * 1024, .segment = 256 };
+static const int roomy = 16 << 20; /* of the send buffer; the system gives what it gives */
 
 static void wire_new(struct wire *wire, struct torture *t, unsigned flags);
 static void connect_begin(struct wire *wire, unsigned flags);
 static void bound_socket(struct wire *wire, const struct sockaddr_storage *here, socklen_t len);
+static void room_set(const struct wire *wire, const struct room *room);
 static int connect_now(const struct wire *wire);
 static void rate_wait(struct torture *t);
 
@@ -60,12 +68,10 @@ static void connect_begin(struct wire *wire, unsigned flags)
     }
     /* Options that are not there for Unix sockets do no harm. */
     (void)setsockopt(wire->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (flags & WIRE_NARROW) {
-        const int room = NARROW_BYTES;
-        const int segment = NARROW_SEGMENT;
-        (void)setsockopt(wire->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
-        (void)setsockopt(wire->fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof segment);
-    }
+    if (flags & (WIRE_NARROW | WIRE_TINY))
+        room_set(wire, flags & WIRE_TINY ? &room_tiny : &room_narrow);
+    if (flags & WIRE_ROOMY)
+        (void)setsockopt(wire->fd, SOL_SOCKET, SO_SNDBUF, &roomy, sizeof roomy);
     if (connect_now(wire) == 0)
         wire->open = true;
     else if (errno == EADDRNOTAVAIL)
@@ -80,6 +86,12 @@ static void bound_socket(struct wire *wire, const struct sockaddr_storage *here,
     wire->fd = socket(here->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (wire->fd >= 0 && bind(wire->fd, (const struct sockaddr *)here, len) < 0)
         wire_close(wire);
+}
+
+static void room_set(const struct wire *wire, const struct room *room)
+{
+    (void)setsockopt(wire->fd, SOL_SOCKET, SO_RCVBUF, &room->buffer, sizeof room->buffer);
+    (void)setsockopt(wire->fd, IPPROTO_TCP, TCP_MAXSEG, &room->segment, sizeof room->segment);
 }
 
 /* As connect(2).  On a Unix socket a full backlog is EAGAIN at once (unix(7)): it is tried again,
@@ -97,15 +109,16 @@ static int connect_now(const struct wire *wire)
     return err;
 }
 
-/* Not more than limits.rate of them in a second. */
+/* Not more than limits.rate of them in any second: half of that in one burst, which a second
+ * without any pays for, and half as the time passes. */
 static void rate_wait(struct torture *t)
 {
     const vigil_ns now = torture_now();
     if (t->connect_next > now)
         torture_sleep(t, t->connect_next - now);
-    else
-        t->connect_next = now;
-    t->connect_next += VIGIL_S(1) / (vigil_ns)t->limits.rate;
+    else if (t->connect_next < now - VIGIL_S(1))
+        t->connect_next = now - VIGIL_S(1);
+    t->connect_next += VIGIL_S(2) / (vigil_ns)t->limits.rate;
 }
 
 void wire_close(struct wire *wire)
@@ -177,10 +190,11 @@ void wire_finish(struct wire *wire)
     wire->moved = torture_now();
 }
 
-void wire_urgent(struct wire *wire, unsigned char byte)
+void wire_urgent(struct wire *wire)
 {
-    if (wire->fd >= 0)
-        (void)send(wire->fd, &byte, 1, MSG_OOB | MSG_NOSIGNAL); /* no room: nothing to see */
+    const unsigned char byte = WIRE_URGENT;
+    if (wire->fd >= 0 && send(wire->fd, &byte, 1, MSG_OOB | MSG_NOSIGNAL) == 1)
+        wire->urgent_sent++; /* else there was no room: nothing is lost by that */
 }
 
 void wires_open(struct wire *wires, size_t count, struct torture *t, unsigned flags, uint64_t n)

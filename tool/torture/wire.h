@@ -26,9 +26,10 @@ struct wire {
     bool until_end;         /* and the server's end shall have been seen behind what came back */
     size_t chunk_max;       /* bytes in one send(2); 0: whatever fits */
     bool chunk_random;      /* sends 1 to chunk_max bytes at a time */
+    vigil_ns send_pause_ns; /* between one send(2) and the next */
     size_t read_max;        /* bytes in one recv(2); 0: whatever is there */
     vigil_ns read_pause_ns; /* between one recv(2) and the next */
-    bool reluctant;         /* does not read until nothing could be sent for a while, or all is */
+    bool reluctant;         /* does not read until the server has taken nothing for a while */
     bool holding;           /* reads only for the sake of sending; done once the peer has it all */
     bool bystander;         /* nobody waits for it, and what happens to it is no finding */
 
@@ -39,10 +40,14 @@ struct wire {
     int error;  /* errno that broke it, or 0 */
     uint64_t sent;
     uint64_t received;
-    uint64_t base;      /* offset of its stream in the payload */
-    vigil_ns moved;     /* when something last moved */
-    vigil_ns read_next; /* not before */
-    uint64_t transit;   /* bytes sent that had not arrived when last asked, while `holding` */
+    uint64_t base;        /* offset of its stream in the payload */
+    uint64_t largest;     /* bytes that one send(2) took */
+    uint64_t urgent_sent; /* urgent bytes, which are not counted in `sent`, */
+    uint64_t urgent_back; /* and those that came back between the others */
+    uint64_t transit;     /* bytes sent that had not arrived when last asked */
+    vigil_ns moved;       /* when something last moved */
+    vigil_ns read_next;   /* not before */
+    vigil_ns send_next;
     struct sockaddr_storage here; /* where it vanished from */
     socklen_t here_len;
 };
@@ -51,7 +56,9 @@ struct wire {
 enum {
     WIRE_NARROW = 1 << 0,    /* little room on the way back: what is not read waits in the server */
     WIRE_BYSTANDER = 1 << 1, /* sets `bystander` */
-    WIRE_OWN_PORT = 1 << 2   /* shares its port with no other socket, and can wire_return() there */
+    WIRE_OWN_PORT = 1 << 2,  /* shares its port with no other socket, and can wire_return() there */
+    WIRE_TINY = 1 << 3,      /* a window of two KiB, and segments of a quarter of one */
+    WIRE_ROOMY = 1 << 4      /* much room to send: what is written goes out in one piece */
 };
 
 /* Begins to connect; drive() sees it through.  Closes by wire_close() or another of these, also
@@ -85,19 +92,30 @@ void wire_flush(struct wire *wire);
 /* FIN behind what is sent, and the server's end behind what comes back. */
 void wire_finish(struct wire *wire);
 
-/* One urgent byte now, between what was sent and what will be (RFC 6093). */
-void wire_urgent(struct wire *wire, unsigned char byte);
+/* One urgent byte now, behind what was sent.  It may come back among the others or not: RFC 6093
+ * has it both ways. */
+#define WIRE_URGENT '!'
+void wire_urgent(struct wire *wire);
 
 /* The same for several: each is opened, and wire_echo()es `n` bytes; and all are closed. */
 void wires_open(struct wire *wires, size_t count, struct torture *t, unsigned flags, uint64_t n);
 void wires_close(struct wire *wires, size_t count);
 
-/* Moves the wires until every one that is no bystander has come to its goals.  No progress on one
- * of them within the patience is a FAIL.  False: something was found. */
+/* Moves the wires until every one that is no bystander has come to its goals.  No progress on any
+ * of those within the patience is a FAIL: in a crowd, each has its turn.  False: something was
+ * found. */
 bool drive(struct torture *t, struct wire *wires, size_t count);
 
 /* Moves them for a time, whatever comes of it. */
 bool drive_for(struct torture *t, struct wire *wires, size_t count, vigil_ns time);
+
+/* Has one more client served, at wires[0], while the others are moved: it connects, gets an answer
+ * of `bytes` and the end, and is closed.  Raises `*worst` to the time that took. */
+bool drive_newcomer(struct torture *t, struct wire *wires, size_t count, uint64_t bytes,
+                    vigil_ns *worst);
+
+/* Whether the server's system has taken nothing of what any of them sends for 100 ms. */
+bool wires_stuck(struct wire *wires, size_t count);
 
 /* Whether the wire has come to its goals. */
 bool wire_done(const struct wire *wire);
