@@ -43,6 +43,16 @@ void found_skip(struct torture *t, const char *format, ...)
     va_end(values);
 }
 
+void found_while(struct torture *t, const char *what)
+{
+    char seen[SEEN_MAX];
+    if (t->finding->verdict != VERDICT_FAIL || t->finding->placed)
+        return;
+    t->finding->placed = true;
+    (void)snprintf(seen, sizeof seen, "%s", t->finding->seen);
+    (void)snprintf(t->finding->seen, sizeof seen, "%s: %.150s", what, seen); /* cut is well */
+}
+
 static void found_text(struct finding *finding, enum verdict verdict, const char *format,
                        va_list values)
 {

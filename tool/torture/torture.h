@@ -61,6 +61,7 @@ struct measure {
 struct finding {
     enum verdict verdict;
     char seen[SEEN_MAX]; /* one line */
+    bool placed;         /* it says at which part of a script that was */
     struct measure measures[MEASURES_MAX];
     size_t measure_count;
     vigil_ns took_ns;
@@ -116,6 +117,9 @@ void found_fail(struct torture *t, const char *format, ...)
     __attribute__((format(__printf__, 2, 3)));
 void found_skip(struct torture *t, const char *format, ...)
     __attribute__((format(__printf__, 2, 3)));
+
+/* A failure that was found just now was so while something was done: says it in front. */
+void found_while(struct torture *t, const char *what);
 
 /* A figure beside the finding; the name ends in its unit and is static storage. */
 void found_value(struct torture *t, const char *name, int64_t value);
