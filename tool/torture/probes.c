@@ -14,6 +14,7 @@ const struct probe *const probes[] = {
     &probe_half_close,
     &probe_never_reader,
     &probe_neighbour,
+    &probe_order,
     &probe_reset_while_busy,
     &probe_connect_and_vanish,
     &probe_fd_exhaustion,

@@ -12,6 +12,7 @@
 extern const struct probe probe_half_close;
 extern const struct probe probe_never_reader;
 extern const struct probe probe_neighbour;
+extern const struct probe probe_order;
 extern const struct probe probe_reset_while_busy;
 extern const struct probe probe_connect_and_vanish;
 extern const struct probe probe_fd_exhaustion;
