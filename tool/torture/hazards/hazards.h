@@ -17,6 +17,7 @@ extern const struct probe probe_reset_while_busy;
 extern const struct probe probe_connect_and_vanish;
 extern const struct probe probe_fd_exhaustion;
 extern const struct probe probe_one_byte_segments;
+extern const struct probe probe_slow_loris;
 extern const struct probe probe_half_open_peers;
 extern const struct probe probe_simultaneous_close;
 extern const struct probe probe_shutdown_then_reset;
