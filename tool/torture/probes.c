@@ -20,6 +20,7 @@ const struct probe *const probes[] = {
     &probe_fd_exhaustion,
     &probe_one_byte_segments,
     &probe_slow_loris,
+    &probe_urgent_data,
     &probe_half_open_peers,
     &probe_simultaneous_close,
     &probe_shutdown_then_reset,
