@@ -21,6 +21,7 @@ const struct probe *const probes[] = {
     &probe_one_byte_segments,
     &probe_slow_loris,
     &probe_urgent_data,
+    &probe_zero_window,
     &probe_half_open_peers,
     &probe_simultaneous_close,
     &probe_shutdown_then_reset,

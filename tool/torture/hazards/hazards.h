@@ -19,6 +19,7 @@ extern const struct probe probe_fd_exhaustion;
 extern const struct probe probe_one_byte_segments;
 extern const struct probe probe_slow_loris;
 extern const struct probe probe_urgent_data;
+extern const struct probe probe_zero_window;
 extern const struct probe probe_half_open_peers;
 extern const struct probe probe_simultaneous_close;
 extern const struct probe probe_shutdown_then_reset;
