@@ -24,6 +24,7 @@ const struct probe *const probes[] = {
     &probe_zero_window,
     &probe_half_open_peers,
     &probe_accept_burst,
+    &probe_long_idle,
     &probe_simultaneous_close,
     &probe_shutdown_then_reset,
     &probe_graceful_stop,
