@@ -25,6 +25,7 @@ const struct probe *const probes[] = {
     &probe_half_open_peers,
     &probe_accept_burst,
     &probe_long_idle,
+    &probe_big_write,
     &probe_simultaneous_close,
     &probe_shutdown_then_reset,
     &probe_graceful_stop,
