@@ -26,6 +26,7 @@ const struct probe *const probes[] = {
     &probe_accept_burst,
     &probe_long_idle,
     &probe_big_write,
+    &probe_many_small_writes,
     &probe_simultaneous_close,
     &probe_shutdown_then_reset,
     &probe_graceful_stop,

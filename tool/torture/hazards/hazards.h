@@ -24,6 +24,7 @@ extern const struct probe probe_half_open_peers;
 extern const struct probe probe_accept_burst;
 extern const struct probe probe_long_idle;
 extern const struct probe probe_big_write;
+extern const struct probe probe_many_small_writes;
 extern const struct probe probe_simultaneous_close;
 extern const struct probe probe_shutdown_then_reset;
 extern const struct probe probe_leak;
