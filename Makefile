@@ -427,7 +427,7 @@ test-battery-asan:  ## the echo battery, short, its servers under ASan and UBSan
 test-torture: all $(KNOWN)  ## vigil torture on servers that are wrong in one thing, and on ours
 	@$(TAP) --verbose 'tests/torture/manners $(B)' 'tests/torture/run --build $(B)'
 
-torture-soak: all $(KNOWN)  ## vigil torture --quick, 200 times on each good server: no verdict may flicker
+torture-soak: all $(KNOWN)  ## vigil torture --quick, 200 times on a good server and a busy machine
 	@$(TAP) --limit 36000 'tests/torture/run --build $(B) --soak $(SOAK)'
 
 SOAK = 200
