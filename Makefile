@@ -307,7 +307,7 @@ test-long:  ## what takes longer: mutants, coverage, the full battery, valgrind,
 	@scripts/setup kernels
 	@$(STEPS) everything mutation coverage fail-nth test-sim-fault-asan test-seeds \
 	    test-models-long test-models-asan sim-long test-battery-full test-battery-asan \
-	    test-valgrind test-tsan test-msan $(PORTABILITY) test-kernels test-windows
+	    torture-soak test-valgrind test-tsan test-msan $(PORTABILITY) test-kernels test-windows
 
 # Warnings are the front end's, so nothing is optimised there: that takes a third of the time.
 test-clang:  ## a build by clang, without a warning
