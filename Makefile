@@ -546,6 +546,7 @@ under-coverage: everything $(VIRTUAL) $(B)/libvigil_sim.so
 	@export $(PROFILES) VIGIL_FAIL_OFFSET=1; status=0; \
 	$(TAP) --limit 1200 $(TESTS) $(VIRTUAL) $(ORDERS) $(COMPARED) \
 	    'tests/sim/run $(B)/tests/sim/sim 1/1 $(COVERED_SEEDS)' \
+	    'tests/runner/run.py $(B)/tests/runner/fails' \
 	    $(foreach world,$(IN_WORLDS),'tests/model/run $(B) $(COVERED_SEEDS) $(world)') \
 	    'tests/tool/run.py $(B)/vigil' 'tests/tutorial/run.py $(B)/examples' \
 	    'tests/examples/run.py $(B)/examples' 'tests/battery/run --build $(B) --quick' \
