@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * bad_long_idle.c -- goes to sleep when nobody has said anything for 450 ms, and does not wake up
+ * bad_long_idle.c -- goes to sleep when nobody has said anything for a second, and does not wake up
  * well: what then comes from a client that it has served before is read, and nothing else.
  */
 #include "server.h"
 
-#define SLEEP_MS 450
+#define SLEEP_MS 1000
 
 static int64_t active_ms;
 static bool busy; /* somebody had something to wait for */

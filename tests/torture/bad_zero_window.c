@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * bad_zero_window.c -- takes a client that has not read for 400 ms for dead, and forgets what it
+ * bad_zero_window.c -- takes a client that has not read for a second for dead, and forgets what it
  * had for it.  It looks for such clients when it has no other to serve.
  */
 #include "server.h"
 
 #define FDS_MAX 20000
-#define DEAD_MS 400
+#define DEAD_MS 1000
 
 /* By descriptor. */
 static struct {
