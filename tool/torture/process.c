@@ -15,6 +15,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define PATH_MAX_LEN 64
 #define FAMILY_MAX   4096 /* a server that never waits for its children has more; enough is seen */
@@ -30,6 +31,7 @@ static const struct family *family_of(const struct process *process);
 static void children_add(struct family *family, pid_t pid);
 static int64_t memory_of(pid_t pid);
 static int64_t descriptors_of(pid_t pid);
+static bool has_socket(pid_t pid, uint64_t inode);
 static bool cpu_of(pid_t pid, vigil_ns *used, vigil_ns *waited);
 static bool cpu_of_thread(pid_t pid, const char *thread, vigil_ns *used, vigil_ns *waited);
 static bool runs_one_of(pid_t pid);
@@ -68,6 +70,20 @@ int64_t process_descriptors(const struct process *process)
 int64_t process_own_descriptors(const struct process *process)
 {
     return descriptors_of(process->pid);
+}
+
+bool process_has_socket(const struct process *process, uint64_t inode)
+{
+    return has_socket(process->pid, inode);
+}
+
+bool process_family_has_socket(const struct process *process, uint64_t inode)
+{
+    const struct family *family = family_of(process);
+    bool has = false;
+    for (size_t i = 0; i < family->count && !has; i++)
+        has = has_socket(family->pids[i], inode);
+    return has;
 }
 
 int64_t process_children(const struct process *process)
@@ -159,6 +175,24 @@ static int64_t descriptors_of(pid_t pid)
         count += entry->d_name[0] != '.';
     (void)closedir(dir);
     return count;
+}
+
+/* A descriptor of a socket is shown as a link to "socket:[INODE]". */
+static bool has_socket(pid_t pid, uint64_t inode)
+{
+    char path[PATH_MAX_LEN];
+    char want[PATH_MAX_LEN];
+    char link[PATH_MAX_LEN];
+    bool has = false;
+    const int len = snprintf(want, sizeof want, "socket:[%" PRIu64 "]", inode);
+    DIR *dir = opendir(proc_path(path, pid, "fd"));
+    if (!dir)
+        return false;
+    for (const struct dirent *entry = readdir(dir); entry && !has; entry = readdir(dir))
+        has = readlink(proc_path(path, pid, "fd/%.10s", entry->d_name), link, sizeof link) == len &&
+              memcmp(link, want, (size_t)len) == 0;
+    (void)closedir(dir);
+    return has;
 }
 
 static bool cpu_of(pid_t pid, vigil_ns *used, vigil_ns *waited)

@@ -16,7 +16,8 @@
 #include "vigil.h"
 
 struct process {
-    pid_t pid; /* 0: the server's process is not known */
+    pid_t pid;    /* 0: the server's process is not known */
+    bool accepts; /* it itself, not only a child of it (see listener.h) */
 };
 
 /* NULL when `pid` can be looked at, else why not. */
@@ -32,6 +33,10 @@ int64_t process_children(const struct process *process);
 
 /* Descriptors of the process alone. */
 int64_t process_own_descriptors(const struct process *process);
+
+/* Whether it has a descriptor of the socket with that inode number; or it or one of its children. */
+bool process_has_socket(const struct process *process, uint64_t inode);
+bool process_family_has_socket(const struct process *process, uint64_t inode);
 
 /* CPU time of all threads so far, and the time for which they waited for a CPU that others had: a
  * server that spins uses all of what it was given, on a busy machine too.  False: the system does

@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "listener.h"
 #include "payload.h"
 #include "report.h"
 
@@ -157,6 +158,10 @@ static int target_open(struct session *session)
     t->finding = &pulse;
     if (!torture_pulse(t) && !interrupted)
         return run_error(session, "%s: %s", t->target.text, pulse.seen);
+    fault = settings->pid && !interrupted ? listener_look(&t->process, &t->target) : NULL;
+    if (fault)
+        return run_error(session, "%s, --pid %llu: %s", t->target.text,
+                         (unsigned long long)settings->pid, fault);
     return EXIT_HELD;
 }
 

@@ -81,6 +81,24 @@ int target_socket(const struct target *target, uint64_t n)
     return fd;
 }
 
+int target_connect(const struct target *target)
+{
+    int err = 0;
+    socklen_t size = sizeof err;
+    vigil_pollfd wait = { .fd = target_socket(target, 0), .events = VIGIL_OUT };
+    if (wait.fd < 0)
+        return -1;
+    if (connect(wait.fd, (const struct sockaddr *)&target->name, target->name_len) < 0) {
+        err = errno;
+        if (err == EINPROGRESS && vigil_poll(&wait, 1, ANSWER_NS) == 1)
+            (void)getsockopt(wait.fd, SOL_SOCKET, SO_ERROR, &err, &size); /* cannot fail */
+    }
+    if (err == 0)
+        return wait.fd;
+    (void)close(wait.fd);
+    return -1;
+}
+
 static void name_make(struct target *target, const vigil_addr *addr)
 {
     struct sockaddr_in *in = (struct sockaddr_in *)&target->name;
@@ -112,18 +130,10 @@ static void name_make(struct target *target, const vigil_addr *addr)
 
 static bool answers(const struct target *target)
 {
-    int err = 0;
-    socklen_t size = sizeof err;
-    vigil_pollfd wait = { .fd = target_socket(target, 0), .events = VIGIL_OUT };
-    if (wait.fd < 0)
-        return false;
-    if (connect(wait.fd, (const struct sockaddr *)&target->name, target->name_len) < 0) {
-        err = errno;
-        if (err == EINPROGRESS && vigil_poll(&wait, 1, ANSWER_NS) == 1)
-            (void)getsockopt(wait.fd, SOL_SOCKET, SO_ERROR, &err, &size); /* cannot fail */
-    }
-    (void)close(wait.fd);
-    return err == 0;
+    const int fd = target_connect(target);
+    if (fd >= 0)
+        (void)close(fd);
+    return fd >= 0;
 }
 
 static bool local_host(const vigil_addr *addr)

@@ -32,4 +32,7 @@ int target_find(struct target *target, const char *where, bool anywhere);
  * source address of its own, so that ports do not run out (28,000 for each). */
 int target_socket(const struct target *target, uint64_t n);
 
+/* A socket that is connected to it, within two seconds, or -1. */
+int target_connect(const struct target *target);
+
 #endif /* TARGET_H */

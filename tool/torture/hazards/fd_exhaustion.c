@@ -38,6 +38,10 @@ static struct tally tally_of(const struct wire *wires, size_t count);
 static void run(struct torture *t)
 {
     struct starving starving;
+    if (!t->process.accepts) {
+        found_skip(t, "a child of this process accepts: give that one as --pid");
+        return;
+    }
     (void)observe_now(t); /* it has closed what the last probe left */
     const char *fault = starve_begin(&starving, &t->process, SPARE);
     if (fault) {

@@ -29,6 +29,10 @@ static void run(struct torture *t)
     struct wire wires[CLIENTS];
     char waiting[SHOWN_MAX];
     char patience[SHOWN_MAX];
+    if (!t->process.accepts) {
+        found_skip(t, "a child of this process accepts: give that one as --pid");
+        return;
+    }
     const uint64_t outstanding = talk(t, wires);
     found_value(t, "clients", CLIENTS);
     found_value(t, "outstanding_bytes", (int64_t)outstanding);
