@@ -35,6 +35,7 @@ static int flag_environment(const struct args *args, const struct args_option *o
 static int option_store(const struct args *args, const struct args_option *option,
                         const char *source, const char *text);
 static const char *value_read(const struct args_option *option, const char *text, void *member);
+static const char *duration_read(const struct args_option *option, const char *text, int64_t *out);
 static const char *count_read(const struct args_option *option, const char *text, uint64_t *out);
 static const char *choice_read(const struct args_option *option, const char *text,
                                const char **out);
@@ -262,7 +263,7 @@ static const char *value_read(const struct args_option *option, const char *text
     case ARGS_CHOICE:
         return choice_read(option, text, member);
     case ARGS_DURATION:
-        return args_read_duration(text, member);
+        return duration_read(option, text, member);
     case ARGS_NUMBER:
     case ARGS_SIZE:
         return count_read(option, text, member);
@@ -271,6 +272,17 @@ static const char *value_read(const struct args_option *option, const char *text
 }
 
 /* The text stays until the next complaint, which is the only one. */
+static const char *duration_read(const struct args_option *option, const char *text, int64_t *out)
+{
+    static char wrong[64];
+    const char *plain = args_read_duration(text, out);
+    if (plain || *out >= (int64_t)option->min)
+        return plain;
+    (void)snprintf(wrong, sizeof wrong, "is too short (at least %" PRIu64 "ms)",
+                   option->min / 1000000);
+    return wrong;
+}
+
 static const char *count_read(const struct args_option *option, const char *text, uint64_t *out)
 {
     static char wrong[64];

@@ -41,8 +41,8 @@ struct args_option {
     const char *fallback;            /* the default, as one would type it; NULL: all zero */
     bool optional;                   /* ARGS_STRING: without "=VALUE" it is "-" */
     const char *(*choice)(size_t i); /* ARGS_CHOICE: the names, NULL behind the last */
-    uint64_t min;                    /* ARGS_NUMBER and ARGS_SIZE: the least allowed, and */
-    uint64_t max;                    /* the most; 0: no limit */
+    uint64_t min;                    /* the least allowed, ARGS_DURATION: in ns; and */
+    uint64_t max;                    /* ARGS_NUMBER, ARGS_SIZE: the most; 0: no limit */
 };
 
 struct args;

@@ -16,6 +16,7 @@
 static int torture_run(const struct args *args);
 static int usage_check(const struct args *args);
 static bool names_check(const char *option, const char *list);
+static bool some_chosen(const struct session_settings *settings);
 static void probes_list(void);
 static const char *mode_name(size_t i);
 static int signal_of(const char *name);
@@ -83,12 +84,14 @@ static const struct args_option options[] = {
     { .name = "patience",
       .metavar = "DURATION",
       .kind = ARGS_DURATION,
+      .min = VIGIL_MS(100),
       .offset = MEMBER(limits.patience_ns),
       .fallback = "5s",
       .help = "what must happen may take so long without progress" },
     { .name = "quiet",
       .metavar = "DURATION",
       .kind = ARGS_DURATION,
+      .min = VIGIL_MS(100),
       .offset = MEMBER(limits.quiet_ns),
       .fallback = "2s",
       .help = "a server that took nothing for so long takes no more" },
@@ -117,6 +120,7 @@ static const struct args_option options[] = {
     { .name = "idle",
       .metavar = "DURATION",
       .kind = ARGS_DURATION,
+      .min = VIGIL_MS(10),
       .offset = MEMBER(limits.idle_ns),
       .help = "a connection waits, or dribbles [3s; quick 500ms, thorough 30s]" },
     { .name = "leak-connections",
@@ -205,6 +209,10 @@ static int usage_check(const struct args *args)
     }
     if (settings->list)
         return EXIT_HELD;
+    if (!some_chosen(settings)) {
+        args_complain(name, "--only and --skip leave no probe to run");
+        return EXIT_USAGE;
+    }
     if (args->operand_count == 0) {
         args_complain(name, "usage: vigil torture [OPTION...] WHERE (see vigil torture --help)");
         return EXIT_USAGE;
@@ -243,6 +251,14 @@ static bool names_check(const char *option, const char *list)
         at += len;
     }
     return true;
+}
+
+static bool some_chosen(const struct session_settings *settings)
+{
+    bool some = false;
+    for (size_t i = 0; probes[i]; i++)
+        some = some || session_chosen(settings, probes[i]);
+    return some;
 }
 
 static void probes_list(void)

@@ -55,7 +55,6 @@ static int run_error(struct session *session, const char *format, ...)
 static void probes_run(struct session *session);
 static void progress(const struct session *session, const char *name);
 static int session_end(struct session *session, int status);
-static bool chosen(const struct session_settings *settings, const struct probe *probe);
 static bool named(const char *list, const char *name);
 static void signals_catch(void);
 
@@ -72,6 +71,12 @@ int session_run(const struct session_settings *settings, const struct args *args
         status = report_count(&session.report, VERDICT_FAIL) > 0 ? EXIT_MISSED : EXIT_HELD;
     }
     return session_end(&session, status);
+}
+
+bool session_chosen(const struct session_settings *settings, const struct probe *probe)
+{
+    return (!settings->only || named(settings->only, probe->name)) &&
+           (!settings->skip || !named(settings->skip, probe->name));
 }
 
 static int session_open(struct session *session, const struct args *args)
@@ -184,7 +189,7 @@ static void probes_run(struct session *session)
     const char *gone = NULL; /* the probe behind which nobody is served any more */
     for (size_t i = 0; probes[i] && !interrupted; i++) {
         struct outcome *outcome = &session->outcomes[report->count];
-        if (!chosen(session->settings, probes[i]))
+        if (!session_chosen(session->settings, probes[i]))
             continue;
         outcome->probe = probes[i];
         progress(session, probes[i]->name);
@@ -233,12 +238,6 @@ static int session_end(struct session *session, int status)
     }
     free(session->outcomes);
     return interrupted ? EXIT_SIGNAL + interrupted : status;
-}
-
-static bool chosen(const struct session_settings *settings, const struct probe *probe)
-{
-    return (!settings->only || named(settings->only, probe->name)) &&
-           (!settings->skip || !named(settings->skip, probe->name));
 }
 
 /* Whether a list with commas has that name in it. */

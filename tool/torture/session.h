@@ -29,6 +29,9 @@ struct session_settings {
     struct torture_limits limits; /* 0: by --quick and --thorough */
 };
 
+/* Whether --only and --skip let it run. */
+bool session_chosen(const struct session_settings *settings, const struct probe *probe);
+
 /* Runs the whole, on the one operand.  Answers the exit status. */
 int session_run(const struct session_settings *settings, const struct args *args);
 

@@ -53,7 +53,13 @@ int target_find(struct target *target, const char *where, bool anywhere)
 static bool is_private(const vigil_addr *addr)
 {
     const uint8_t *ip = addr->ip;
-    switch (addr->family) {
+    unsigned family = addr->family;
+    if (family == VIGIL_FAMILY_INET6 &&
+        IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)(const void *)ip)) {
+        family = VIGIL_FAMILY_INET;
+        ip += 12;
+    }
+    switch (family) {
     case VIGIL_FAMILY_INET:
         return ip[0] == 127 || ip[0] == 10 || (ip[0] == 172 && (ip[1] & 0xf0) == 16) ||
                (ip[0] == 192 && ip[1] == 168) || (ip[0] == 169 && ip[1] == 254) ||
