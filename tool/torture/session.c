@@ -50,6 +50,7 @@ static int session_open(struct session *session, const struct args *args);
 static int file_open(FILE **file, const char *option, const char *path);
 static void limits_set(struct torture_limits *limits, const struct session_settings *settings);
 static int target_open(struct session *session);
+static const char *mode_tell(enum torture_mode mode);
 static int run_error(struct session *session, const char *format, ...)
     __attribute__((format(__printf__, 2, 3)));
 static void probes_run(struct session *session);
@@ -162,12 +163,26 @@ static int target_open(struct session *session)
     signals_catch();
     t->finding = &pulse;
     if (!torture_pulse(t) && !interrupted)
-        return run_error(session, "%s: %s", t->target.text, pulse.seen);
+        return run_error(session, "%s: %s%s", t->target.text, pulse.seen,
+                         t->target.answers ? mode_tell(t->mode) : "");
     fault = settings->pid && !interrupted ? listener_look(&t->process, &t->target) : NULL;
     if (fault)
         return run_error(session, "%s, --pid %llu: %s", t->target.text,
                          (unsigned long long)settings->pid, fault);
     return EXIT_HELD;
+}
+
+/* One that answers otherwise is no server for this mode. */
+static const char *mode_tell(enum torture_mode mode)
+{
+    switch (mode) {
+    case MODE_ECHO:
+        return " (for --mode echo it has to send back every byte, and nothing else)";
+    case MODE_LINES:
+        return " (for --mode lines it has to send back every line, and nothing else)";
+    default:
+        return " (for --mode discard it has to end a connection when its client has)";
+    }
 }
 
 /* Complains, and keeps it for the documents. */

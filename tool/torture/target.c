@@ -43,7 +43,8 @@ int target_find(struct target *target, const char *where, bool anywhere)
     }
     for (int i = 0; i < count; i++) {
         name_make(target, &addrs[i]);
-        if (answers(target))
+        target->answers = answers(target);
+        if (target->answers)
             return 0;
     }
     name_make(target, &addrs[0]);

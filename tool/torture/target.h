@@ -19,6 +19,7 @@ struct target {
     struct sockaddr_storage name; /* the same for connect(2) */
     socklen_t name_len;
     char text[VIGIL_ADDR_TEXT_MAX];
+    bool answers; /* a connect(2), when it was looked up */
 };
 
 /* Looks `where` up and takes the first address that answers a connect(2), else the first one.
