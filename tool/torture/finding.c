@@ -113,6 +113,11 @@ bool torture_goes_on(const struct torture *t, vigil_ns began)
     return !found(t) && !*t->interrupted && torture_now() - began < 4 * t->limits.idle_ns;
 }
 
+bool torture_asks_on(const struct torture *t, vigil_ns began)
+{
+    return !found(t) && !*t->interrupted && torture_now() - began < t->limits.patience_ns;
+}
+
 /* Steele, Lea, Flood: "Fast splittable pseudorandom number generators" (2014). */
 uint64_t torture_random(struct torture *t, uint64_t limit)
 {

@@ -137,6 +137,10 @@ void torture_sleep(const struct torture *t, vigil_ns time);
  * of it, for about four times limits.idle_ns. */
 bool torture_goes_on(const struct torture *t, vigil_ns began);
 
+/* The same for messages of which each waits for the answer to the last one, for about
+ * limits.patience_ns: a server that takes seconds for each would take minutes for all. */
+bool torture_asks_on(const struct torture *t, vigil_ns began);
+
 /* A number below `limit`, which is not 0; the same ones for the same seed. */
 uint64_t torture_random(struct torture *t, uint64_t limit);
 

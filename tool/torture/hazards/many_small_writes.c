@@ -16,9 +16,10 @@
 static void run(struct torture *t)
 {
     struct wire wire;
+    const vigil_ns began = torture_now();
     wire_open(&wire, t, WIRE_NARROW);
     wire.chunk_max = PAYLOAD_LINE;
-    for (int i = 0; i < ANSWERED && !found(t); i++) {
+    for (int i = 0; i < ANSWERED && torture_asks_on(t, began); i++) {
         wire_echo(&wire, PAYLOAD_LINE);
         (void)drive(t, &wire, 1);
     }

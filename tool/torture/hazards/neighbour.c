@@ -78,23 +78,25 @@ static void do_not_read(struct torture *t, struct wire *wires, vigil_ns *worst)
 
 static void flood(struct torture *t, struct wire *wires, vigil_ns *worst)
 {
+    const vigil_ns began = torture_now();
     hostile_open(t, wires, 0);
     for (size_t i = FIRST_HOSTILE; i < WIRES; i++)
         wire_echo(&wires[i], NO_END);
-    for (int round = 0; round < ROUNDS; round++)
+    for (int round = 0; round < ROUNDS && torture_asks_on(t, began); round++)
         serve_others(t, wires, worst);
     hostile_end(t, wires, worst);
 }
 
 static void dribble(struct torture *t, struct wire *wires, vigil_ns *worst)
 {
+    const vigil_ns began = torture_now();
     hostile_open(t, wires, WIRE_NARROW);
     for (size_t i = FIRST_HOSTILE; i < WIRES; i++) {
         wires[i].chunk_max = wires[i].read_max = 1;
         wires[i].send_pause_ns = wires[i].read_pause_ns = BYTE_EVERY;
         wire_echo(&wires[i], DRIBBLE_LEN);
     }
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 0; round < ROUNDS && torture_asks_on(t, began); round++) {
         (void)drive_for(t, wires, WIRES, BYTE_EVERY);
         serve_others(t, wires, worst);
     }

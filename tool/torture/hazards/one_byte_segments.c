@@ -15,9 +15,10 @@
 static void run(struct torture *t)
 {
     struct wire wire;
+    const vigil_ns began = torture_now();
     wire_open(&wire, t, 0);
     wire.chunk_max = wire.read_max = 1;
-    for (size_t i = 0; i < ANSWERED && t->mode == MODE_ECHO; i++) {
+    for (size_t i = 0; i < ANSWERED && t->mode == MODE_ECHO && torture_asks_on(t, began); i++) {
         wire_echo(&wire, 1);
         (void)drive(t, &wire, 1);
     }

@@ -20,10 +20,11 @@ static void rest_check(struct torture *t);
 static void run(struct torture *t)
 {
     struct wire wire;
+    const vigil_ns began = torture_now();
     wire_open(&wire, t, 0);
     wire_echo(&wire, PIECE);
     (void)drive(t, &wire, 1);
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 0; round < ROUNDS && torture_asks_on(t, began); round++) {
         wire_urgent(&wire);
         wire_echo(&wire, PIECE);
         (void)drive(t, &wire, 1); /* in its turn: a second one would make the first a plain byte */
