@@ -694,7 +694,7 @@ help:  ## this list
         fail-nth test-fault test-sim-fault test-sim-fault-asan test-sim-conform test-orders \
         test-seeds sim sim-long test-sim test-sim-runner test-sim-asan test-tutorial \
         test-examples test-tool test-package test-battery test-battery-full mutation \
-        mutation-ci test-asan test-tsan test-torture torture-soak test-torture torture-soak torture-peers \
+        mutation-ci test-asan test-tsan test-torture torture-soak torture-peers \
         test-msan under-valgrind test-kqueue on-the-model \
         test-models test-models-long test-models-asan \
         test-tsan-core test-valgrind test-battery-asan under-sanitizer under-sanitizer-threaded \
