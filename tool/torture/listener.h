@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * listener.h -- whether a process is the server under torture.  A pid with a wrong digit is somebody
- * else's process: its limit must not be lowered, it must not be sent a signal, and its memory says
+ * listener.h -- whether a process is the server under torture.  A pid with a wrong digit is another
+ * process: its limit must not be lowered, it must not be sent a signal, and its memory says
  * nothing.
  *
  * Part of the command `vigil`, on the public header alone.

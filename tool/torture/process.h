@@ -34,7 +34,7 @@ int64_t process_children(const struct process *process);
 /* Descriptors of the process alone. */
 int64_t process_own_descriptors(const struct process *process);
 
-/* Whether it has a descriptor of the socket with that inode number; or it or one of its children. */
+/* Whether it has a descriptor of the socket with that inode number; whether it or a child has. */
 bool process_has_socket(const struct process *process, uint64_t inode);
 bool process_family_has_socket(const struct process *process, uint64_t inode);
 
