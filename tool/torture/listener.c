@@ -16,12 +16,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LISTENS      0x0a    /* net/tcp: TCP_LISTEN, */
-#define ACCEPTS      0x10000 /* and net/unix: SO_ACCEPTCON */
-#define LINE_LEN     512
-#define PROC_LEN     160 /* room for the longest name of a Unix socket */
-#define ATTEMPTS     20  /* for what the system itself has not finished yet, */
-#define ATTEMPT_WAIT VIGIL_MS(5)
+#define LISTENS  0x0a    /* net/tcp: TCP_LISTEN, */
+#define ACCEPTS  0x10000 /* and net/unix: SO_ACCEPTCON */
+#define LINE_LEN 512
+#define PROC_LEN 160 /* room for the longest name of a Unix socket */
+#define AGAIN_NS VIGIL_MS(50)
 
 /* An end of a connection; IPv4 as IPv6 has it (RFC 4291, 2.5.5.2), for so has a server that
  * listens for both. */
@@ -57,10 +56,10 @@ const char *listener_look(struct process *process, const struct target *target)
         found = unix_find(process, &target->addr);
     } else {
         const int fd = target_connect(target);
-        for (int i = 0; i < ATTEMPTS && fd >= 0 && !found; i++) {
+        found = fd >= 0 && tcp_find(process, fd);
+        if (fd >= 0 && !found) {                 /* its side may not have been ready */
+            (void)vigil_poll(NULL, 0, AGAIN_NS); /* of nothing: it only waits */
             found = tcp_find(process, fd);
-            if (!found)
-                (void)vigil_poll(NULL, 0, ATTEMPT_WAIT); /* of nothing: it only waits */
         }
         if (fd >= 0)
             (void)close(fd);
