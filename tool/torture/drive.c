@@ -293,10 +293,15 @@ static void move_in(struct wire *wire)
     }
     wire->moved = torture_now();
     wire->read_next = wire->moved + wire->read_pause_ns;
-    if (n > 0) {
+    if (n > 0 && wire->torture->mode == MODE_DISCARD)
+        found_fail(wire->torture,
+                   "sends %zd byte%s back, and --mode discard is for servers that "
+                   "answer nothing",
+                   n, n == 1 ? "" : "s");
+    else if (n > 0)
         compare(wire, buf, (size_t)n);
+    if (n > 0)
         return;
-    }
     wire->ended = true;
     if (wire->received < wire->read_goal && !wire->bystander) {
         char of[SHOWN_MAX];
