@@ -268,6 +268,8 @@ static inline bool vigil__memory_short(const vigil_loop *loop)
 
 /* Waits for memory: for its input to go on, or to tell who wants to write. */
 void vigil__memory_wait(vigil_loop *loop, struct vigil__conn *c);
+/* Resets one for want of memory, and counts it. */
+void vigil__memory_shed(vigil_loop *loop, struct vigil__conn *c);
 /* Waits for a buffer of the kernel's, which others have just now. */
 void vigil__memory_dry(vigil_loop *loop, struct vigil__conn *c);
 /* Gives a buffer of the kernel's back, in which input is held, by copying that (input.c). */

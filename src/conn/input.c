@@ -264,7 +264,7 @@ static void input_bytes(vigil_loop *loop, struct vigil__conn *c, struct vigil__r
         return;
     }
     if (!held_join(loop, c, record)) {
-        vigil__conn_reset(loop, c, VIGIL_ENOMEM);
+        vigil__memory_shed(loop, c);
         return;
     }
     vigil__input_offer(loop, c);

@@ -100,6 +100,13 @@ static bool holds_memory(const struct vigil__conn *c)
     return piece != NULL || c->held != NULL;
 }
 
+void vigil__memory_shed(vigil_loop *loop, struct vigil__conn *c)
+{
+    if (!c->closing && !vigil__conn_failed(c)) /* else it ends for another reason */
+        vigil__count(&loop->stats.closed_memory, 1);
+    vigil__conn_reset(loop, c, VIGIL_ENOMEM);
+}
+
 /* Resets the connection whose output has stood still longest, of those with memory of ours. */
 static void shed_one(vigil_loop *loop)
 {
@@ -113,8 +120,7 @@ static void shed_one(vigil_loop *loop)
     }
     if (worst == NULL || loop->now - worst->sent_at < stalled_min_ns)
         return;
-    vigil__count(&loop->stats.closed_memory, 1);
-    vigil__conn_reset(loop, worst, VIGIL_ENOMEM);
+    vigil__memory_shed(loop, worst);
 }
 
 /* Those who put their own output first.  It may never go: its peer may do the same, and wait. */

@@ -287,6 +287,7 @@ static void count_close(struct end *end, int why)
     side->ended_badly += why != VIGIL_OK;
     side->timed_out += why == VIGIL_ETIMEDOUT;
     side->out_of_memory += why == VIGIL_ENOMEM;
+    side->shed += why == VIGIL_ENOMEM && !was_short(side);
     /* One that its user, or another's end, gave up before has not failed. */
     side->connect_failed += end->connects && !end->opened && why != VIGIL_ECANCELED;
     vigil__list_remove(&end->link);

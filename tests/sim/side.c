@@ -203,10 +203,8 @@ static void compare_ends(const struct side *side, const vigil_stats *s)
     same(side, "closed_error", s->closed_error, side->ended_badly);
     same(side, "closed_timeout", s->closed_timeout, side->timed_out);
     /* One that is shed is counted when it is, and its `close` may come turns later; and it may be
-     * that the machine, not the limit, had no memory. */
-    uint64_t shortages = side->host->shortages - side->base.shortages;
-    uint64_t least = side->out_of_memory - vigil__min(side->out_of_memory, (size_t)shortages);
-    between(side, "closed_memory", s->closed_memory, least, side->out_of_memory + side->conns);
+     * that a call failed because the machine, not the loop, had no memory. */
+    between(side, "closed_memory", s->closed_memory, side->shed, side->out_of_memory + side->conns);
     between(side, "conns at once", s->conns, 0,
             side->max_conns != 0 ? side->max_conns : UINT64_MAX);
     between(side, "listeners", s->listeners, side->drains ? 0 : side->listeners, side->listeners);

@@ -43,6 +43,7 @@ struct side {
     /* What came: */
     uint64_t callbacks, accepted, refused, connected, connect_failed;
     uint64_t ended_ok, ended_badly, timed_out, out_of_memory;
+    uint64_t shed;       /* of these, while the machine had memory */
     uint64_t used, took; /* bytes of input, and of output */
     uint64_t timers_fired, posts_run;
     uint32_t conns, timers, listeners;
