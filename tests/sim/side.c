@@ -10,7 +10,9 @@
  * while a wait is late may be followed by another. */
 static const vigil_ns oversleep_max = VIGIL_MS(40);
 
-enum { IDLE_TURNS_MAX = 150 };
+/* A turn for nothing per limit of time whose start has moved meanwhile, of each connection; and few
+ * that backends take to put things in order. */
+enum { IDLE_TURNS_EACH = 4, IDLE_TURNS_MAX = 8 };
 
 /* ---- memory ---- */
 
@@ -279,18 +281,28 @@ static void compare_memory(const struct side *side, const vigil_stats *s)
             side->limit != 0 ? side->limit : UINT64_MAX);
 }
 
+static uint64_t faults_so_far(const vigil_sim *sim)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < VIGIL_SIM_FAULT_COUNT; i++)
+        sum += sim->hits[i];
+    return sum;
+}
+
 /* A turn is given to a loop that has something to do, or says so.  However much time passes between
- * them, few in a row are for nothing. */
+ * them, few in a row are for nothing.  A fault may be what one was for. */
 static void check_idle(struct side *side, const vigil_stats *s)
 {
     const struct sim_host *host = side->host;
     uint64_t moved = s->callbacks + host->bytes_in + host->bytes_out + host->accepts +
-                     host->accept_errors + host->accept_shortages + host->shortages + s->conns;
+                     host->accept_errors + host->accept_shortages + host->shortages +
+                     faults_so_far(side->sim);
     bool pressed = side->limit != 0 &&
                    side->buffers >= pressed_from(side); /* it looks for memory */
     side->idle_turns = moved == side->moved && !pressed ? side->idle_turns + 1 : 0;
     side->moved = moved;
-    vigil_sim_always(side->sim, "turns are for something", side->idle_turns <= IDLE_TURNS_MAX,
+    vigil_sim_always(side->sim, "turns are for something",
+                     side->idle_turns <= IDLE_TURNS_MAX + IDLE_TURNS_EACH * s->conns,
                      "%u in a row brought nothing", side->idle_turns);
 }
 
