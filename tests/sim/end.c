@@ -12,10 +12,6 @@ enum {
     TURN_ACCEPTS_MAX = 64 /* newcomers in a turn */
 };
 
-/* A shortage explains what ends then.  A kernel's operations are waited for, and the loop may
- * oversleep meanwhile. */
-static const vigil_ns credit_ns = VIGIL_MS(200);
-
 static const vigil_ns connect_default = VIGIL_S(10);
 static const vigil_ns stall_default = VIGIL_S(60);
 static const vigil_ns linger_default = VIGIL_S(5);
@@ -200,16 +196,19 @@ static bool is_time_up(const struct end *end, const struct sim_fate *fate)
 
 /* ---- reasons ---- */
 
-static bool was_short(const struct side *side)
+/* Whether the machine was short of something since it was made.  Its end may come much later: one
+ * whose output failed is read on until its input ends, and operations are waited for. */
+static bool was_short(const struct end *end)
 {
-    const struct sim_host *host = side->host;
-    return host->shortages > side->base.shortages && side->sim->now - host->short_at <= credit_ns;
+    const struct side *side = end->side;
+    return side->host->shortages > side->base.shortages && side->host->short_at >= end->made_at;
 }
 
-static bool was_pressed(const struct side *side)
+/* The same of the loop's own limit. */
+static bool was_pressed(const struct end *end)
 {
-    return side->limit != 0 && side->pressed_at != 0 &&
-           side->sim->now - side->pressed_at <= credit_ns;
+    const struct side *side = end->side;
+    return side->limit != 0 && side->pressed_at != 0 && side->pressed_at >= end->made_at;
 }
 
 /* Whether what the world did to it can have that name. */
@@ -228,9 +227,9 @@ static bool is_right(const struct end *end, const struct sim_fate *fate, int why
     case VIGIL_ENOBUFS:
         return fate->shortage == why;
     case VIGIL_EMFILE: /* afd needs a descriptor of its own for more of them */
-        return was_short(side) && strcmp(vigil_loop_backend(side->loop), "afd") == 0;
+        return was_short(end) && strcmp(vigil_loop_backend(side->loop), "afd") == 0;
     case VIGIL_ENOMEM:
-        return fate->shortage == why || was_short(side) || was_pressed(side);
+        return fate->shortage == why || was_short(end) || was_pressed(end);
     case VIGIL_ECANCELED:
         return end->aborted || side->closing || end->coupled != NULL;
     default:
@@ -287,7 +286,7 @@ static void count_close(struct end *end, int why)
     side->ended_badly += why != VIGIL_OK;
     side->timed_out += why == VIGIL_ETIMEDOUT;
     side->out_of_memory += why == VIGIL_ENOMEM;
-    side->shed += why == VIGIL_ENOMEM && !was_short(side);
+    side->shed += why == VIGIL_ENOMEM && !was_short(end);
     /* One that its user, or another's end, gave up before has not failed. */
     side->connect_failed += end->connects && !end->opened && why != VIGIL_ECANCELED;
     vigil__list_remove(&end->link);
@@ -325,7 +324,8 @@ void end_closes(struct end *end, int why)
 void end_never_began(struct side *side, int err)
 {
     bool machine = err == VIGIL_ENOMEM || err == VIGIL_ENOBUFS || err == VIGIL_EMFILE;
-    vigil_sim_always(side->sim, "every bad end is explained", machine && was_short(side), "%s",
+    bool is_short = side->host->shortages > 0 && side->host->short_at == side->sim->now;
+    vigil_sim_always(side->sim, "every bad end is explained", machine && is_short, "%s",
                      vigil_err_name(err));
 }
 
