@@ -305,6 +305,7 @@ struct served *rig_serve(struct rig *rig, struct side *side, vigil_conn conn)
         if (served->used)
             continue;
         *served = (struct served){ .rig = rig, .used = true };
+        served->end.excused = rig->starves;
         end_begin(&served->end, side, conn, false);
         return served;
     }
@@ -460,11 +461,12 @@ static void last_client(struct rig *rig)
     struct client *last = rig_client(rig, 100, 1);
     /* The places of those who vanished are free when their time is over, one after the other. */
     bool limited = rig->server.max_conns != 0 || rig->server.host->fd_limit < SIM_FD_LIMIT;
-    last->crowded = limited && rig->sim->hits[VIGIL_SIM_VANISH] > 0;
+    bool lost = limited && rig->sim->hits[VIGIL_SIM_VANISH] > 0;
+    last->crowded = lost || rig->starves;
     rig->refuses = 0;
     (void)rig_await(rig, "one who comes late is served");
     vigil_sim_always(rig->sim, "accepting survives everything",
-                     vigil_sim_failure(rig->sim) != NULL || last->why == VIGIL_OK || last->crowded,
+                     vigil_sim_failure(rig->sim) != NULL || last->why == VIGIL_OK || lost,
                      "the last client ended with %s", vigil_err_name(last->why));
 }
 

@@ -54,6 +54,7 @@ struct rig {
     vigil_conn stale;      /* one that has closed */
     vigil_ns calm_at;      /* when the faults stopped; 0: not yet */
     size_t out_bound;      /* bytes that may be queued: out_high, if all goes by vigil_send() */
+    bool starves;          /* the server's connections may wait for memory in vain */
     uint32_t refuses;      /* one in so many newcomers is refused; 0: none */
     struct served served[SERVED_MAX];
 };
