@@ -7,8 +7,9 @@
 #include <string.h>
 
 static const char where[] = "10.0.0.1:7";
-static const vigil_ns wait_min = VIGIL_S(
-    1); /* for a client: listeners rest, memory is looked for */
+/* For a client: listeners rest, memory is looked for. */
+static const vigil_ns wait_min = VIGIL_S(1);
+static const vigil_ns outage_max = VIGIL_S(4); /* one that the seed makes lasts 3 s */
 
 static void client_push(vigil_loop *loop, void *arg);
 
@@ -195,11 +196,14 @@ static vigil_ns client_wait(const struct client *c)
     if (link->bytes_per_second > 0)
         ways += (vigil_ns)(2 * c->total * (uint64_t)VIGIL_S(1) / link->bytes_per_second);
     vigil_ns wait = 2 * ways + c->paused_ns + wait_min;
-    if (c->never || c->crowded) /* the end of others may let it go on, for a while */
+    /* Only the end of others may let it go on: a place that is free when the time of a dead one is
+     * over may be taken by one that died waiting, which has its time then. */
+    if (c->never || c->crowded)
         wait += 2 * rig->limits.idle_ns;
     const uint64_t *hits = rig->sim->hits;
-    bool outage = hits[VIGIL_SIM_PARTITION] > 0 || hits[VIGIL_SIM_KILL] > 0; /* anybody's bytes */
-    if (end_hurt(&c->end) || c->crowded || c->never || outage)
+    if (hits[VIGIL_SIM_PARTITION] > 0 || hits[VIGIL_SIM_KILL] > 0)
+        wait += outage_max; /* anybody's bytes are sent again when it is over */
+    if (end_hurt(&c->end) || c->crowded || c->never)
         wait += VIGIL_S(10) + rig->limits.idle_ns + VIGIL_S(5); /* connect, idle, linger */
     if (c->crowded)
         wait += rig->client_count * (c->paused_ns + 2 * ways);
