@@ -250,6 +250,26 @@ static void three_of_many(vigil_sim *sim, void *arg)
     ++*(unsigned *)arg;
 }
 
+static unsigned count_set(const uint32_t *choices, size_t count)
+{
+    unsigned set = 0;
+    for (size_t i = 0; i < count; i++)
+        set += choices[i] != 0;
+    return set;
+}
+
+/* The same, when the first of these choices and one more are what it takes. */
+static void two_of_even(vigil_sim *sim, void *arg)
+{
+    int fits = 0;
+    for (uint32_t i = 0; i < 300; i++) {
+        uint32_t value = vigil_sim_choose(sim, i % 2 == 0 ? "even" : "odd", 10);
+        fits += (i == 0 || i == 298) && value >= 5;
+    }
+    vigil_sim_always(sim, "not both", fits < 2, "%d", fits);
+    ++*(unsigned *)arg;
+}
+
 TEST(a_trace_gets_as_small_as_the_failure_allows)
 {
     uint32_t choices[1000];
@@ -269,15 +289,88 @@ TEST(a_trace_gets_as_small_as_the_failure_allows)
     }
     runs = 0;
     size_t left = vigil_sim_shrink(three_of_many, &runs, choices, count, 5000);
-    unsigned set = 0;
-    for (size_t i = 0; i < left; i++)
-        set += choices[i] != 0;
-    EQ_INT(3, set);
+    EQ_INT(3, count_set(choices, left));
     OK(left < count && runs <= 5000, "%zu of %zu, %u runs", left, count, runs);
     vigil_sim *sim = world(&(vigil_sim_options){ .choices = choices, .choice_count = left });
     three_of_many(sim, &runs);
     EQ_STR("not all three: 3", vigil_sim_failure(sim));
     vigil_sim_close(sim);
+}
+
+static void first_of_many_labels(vigil_sim *sim, void *arg)
+{
+    static const char labels[26][2] = { "a", "b", "c", "d", "e", "f", "g", "h", "i",
+                                        "j", "k", "l", "m", "n", "o", "p", "q", "r",
+                                        "s", "t", "u", "v", "w", "x", "y", "z" };
+    bool fits = false;
+    (void)arg;
+    for (uint32_t i = 0; i < 300; i++)
+        fits = (vigil_sim_choose(sim, labels[i % TEST_COUNT(labels)], 10) >= 5 && i == 0) || fits;
+    vigil_sim_always(sim, "not the first", !fits, "it is");
+}
+
+/* One by one, or in pieces between which others stand, they would take hundreds of runs. */
+TEST(choices_of_one_label_are_zeroed_together)
+{
+    enum { FIRST = VIGIL_SIM_FAULT_COUNT, MADE = FIRST + 300, RUNS = 30 };
+    uint32_t choices[MADE] = { 0 };
+    unsigned runs = 0;
+    for (size_t i = FIRST; i < MADE; i++) /* in front stands which kinds of fault are on */
+        choices[i] = 9;
+    size_t left = vigil_sim_shrink(two_of_even, &runs, choices, MADE, RUNS);
+    OK(runs <= RUNS, "%u", runs);
+    for (size_t i = FIRST + 1; i < left; i += 2)
+        OK(choices[i] == 0, "%zu", i);
+}
+
+/* What stands behind the last that matters goes at once, whatever it is about. */
+TEST(the_end_of_a_trace_is_cut_first)
+{
+    enum { FIRST = VIGIL_SIM_FAULT_COUNT, MADE = FIRST + 300, RUNS = 25 };
+    uint32_t choices[MADE] = { 0 };
+    for (size_t i = FIRST; i < MADE; i++)
+        choices[i] = 9;
+    size_t left = vigil_sim_shrink(first_of_many_labels, NULL, choices, MADE, RUNS);
+    OK(left <= FIRST + 2, "%zu", left);
+}
+
+/* Goes on as long as it is told to; fails when one of the steps is the seventh kind. */
+static void step_after_step(vigil_sim *sim, void *arg)
+{
+    bool fits = false;
+    (void)arg;
+    for (int i = 0; i < 100 && vigil_sim_choose(sim, "another step", 2) != 0; i++)
+        fits = vigil_sim_choose(sim, "kind", 8) == 7 || fits;
+    vigil_sim_always(sim, "no seventh", !fits, "one");
+}
+
+TEST(what_only_leads_to_the_failure_is_deleted)
+{
+    enum { FIRST = VIGIL_SIM_FAULT_COUNT, STEPS = 51, MADE = FIRST + 2 * STEPS };
+    uint32_t choices[MADE] = { 0 };
+    for (size_t i = FIRST; i < MADE; i += 2)
+        choices[i] = 1;
+    choices[MADE - 1] = 7;
+    size_t left = vigil_sim_shrink(step_after_step, NULL, choices, MADE, 5000);
+    EQ_INT(FIRST + 2, left);
+    EQ_INT(2, count_set(choices, left));
+}
+
+static void one_or_the_other(vigil_sim *sim, void *arg)
+{
+    uint32_t value = vigil_sim_choose(sim, "value", 10);
+    (void)arg;
+    vigil_sim_always(sim, "below 5", value < 5, "%u", value);
+    vigil_sim_always(sim, "above 0", value > 0, "%u", value);
+}
+
+TEST(a_trace_that_fails_otherwise_is_not_taken)
+{
+    uint32_t choices[VIGIL_SIM_FAULT_COUNT + 1] = { 0 };
+    choices[VIGIL_SIM_FAULT_COUNT] = 7;
+    size_t left = vigil_sim_shrink(one_or_the_other, NULL, choices, TEST_COUNT(choices), 5000);
+    EQ_INT(TEST_COUNT(choices), left);
+    EQ_INT(7, choices[VIGIL_SIM_FAULT_COUNT]);
 }
 
 TEST(a_trace_that_passes_stays_as_it_is)
