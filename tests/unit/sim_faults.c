@@ -95,11 +95,12 @@ static void play(struct program *program, vigil_sim *sim, const char *backend)
     OK(vigil_sim_check_balance(sim) == !spins, "%s: %s", program->what, vigil_sim_failure(sim));
 }
 
-static void hosts_make(struct program *program, vigil_sim *sim)
+static void hosts_make(struct program *program, vigil_sim *sim, bool calm)
 {
+    const vigil_sim_host_options options = { .calm = calm };
     *program = (struct program){ .what = "by choice",
-                                 .at_server = vigil_sim_host(sim, "10.0.0.1", NULL),
-                                 .at_client = vigil_sim_host(sim, "10.0.0.2", NULL) };
+                                 .at_server = vigil_sim_host(sim, "10.0.0.1", &options),
+                                 .at_client = vigil_sim_host(sim, "10.0.0.2", &options) };
 }
 
 static bool is_endless(unsigned fault)
@@ -108,6 +109,19 @@ static bool is_endless(unsigned fault)
     static const char *const how[] = { VIGIL_SIM_FAULT_MAP(GOES_ON) };
 #undef GOES_ON
     return strcmp(how[fault], "TIMES") == 0;
+}
+
+/* Not of the machine, which a calm host has a good one of. */
+static bool is_of_network(unsigned fault)
+{
+    static const vigil_sim_fault kinds[] = { VIGIL_SIM_RESET,      VIGIL_SIM_ABORTED,
+                                             VIGIL_SIM_REFUSED,    VIGIL_SIM_DELAYED,
+                                             VIGIL_SIM_BLACK_HOLE, VIGIL_SIM_VANISH,
+                                             VIGIL_SIM_PARTITION };
+    for (size_t i = 0; i < TEST_COUNT(kinds); i++)
+        if (kinds[i] == fault)
+            return true;
+    return false;
 }
 
 /* The backend that knows of it; most do not care. */
@@ -129,7 +143,7 @@ static void by_number(vigil_sim_fault fault, uint64_t n, bool sticky)
     struct program program;
     vigil_sim *sim;
     REQUIRE(vigil_sim_open(&sim, NULL) == 0);
-    hosts_make(&program, sim);
+    hosts_make(&program, sim, false);
     const vigil_host *host = fault == VIGIL_SIM_KILL ? program.at_server : program.at_client;
     EQ_INT(0, vigil_sim_inject(sim, host, fault, n, sticky));
     program.what = vigil_sim_fault_name(fault);
@@ -170,7 +184,7 @@ TEST(what_is_planned_can_be_taken_back_and_is_one_hosts)
     struct program program;
     vigil_sim *sim;
     REQUIRE(vigil_sim_open(&sim, NULL) == 0);
-    hosts_make(&program, sim);
+    hosts_make(&program, sim, false);
     EQ_INT(0, vigil_sim_inject(sim, NULL, VIGIL_SIM_SHORT_READ, 1, true));
     EQ_INT(0, vigil_sim_inject(sim, NULL, VIGIL_SIM_SHORT_READ, 0, true));
     EQ_INT(0, vigil_sim_inject(sim, program.at_client, VIGIL_SIM_SHORT_WRITE, 1, true));
@@ -209,7 +223,7 @@ TEST(every_kind_is_sticky_in_some_world)
         const vigil_sim_options options = { .seed = seed, .story = hear, .story_arg = &listener };
         vigil_sim *sim;
         REQUIRE(vigil_sim_open(&sim, &options) == 0);
-        hosts_make(&program, sim);
+        hosts_make(&program, sim, false);
         play(&program, sim, NULL);
         uint64_t hits = 0;
         for (unsigned i = 0; i < VIGIL_SIM_FAULT_COUNT; i++) {
@@ -227,6 +241,73 @@ TEST(every_kind_is_sticky_in_some_world)
     OK(starts > 0, "no host was ever started again");
 }
 
+/* Whether a world's choices say that a kind is on in it. */
+static void kinds_on(const vigil_sim *sim, bool on[VIGIL_SIM_FAULT_COUNT])
+{
+    const uint32_t *made;
+    size_t count = vigil_sim_choices(sim, &made);
+    unsigned fault = 0;
+    for (size_t i = 0; i < count && fault < VIGIL_SIM_FAULT_COUNT; i++)
+        if (strcmp(vigil_sim_choice_label(sim, i), "fault on") == 0)
+            on[fault++] = made[i] != 0;
+}
+
+TEST(each_kind_is_off_in_half_of_the_worlds_and_then_never_comes)
+{
+    enum { WORLDS = 400 };
+    unsigned worlds[VIGIL_SIM_FAULT_COUNT] = { 0 };
+    for (uint64_t seed = 1; seed <= WORLDS; seed++) {
+        struct program program;
+        bool on[VIGIL_SIM_FAULT_COUNT];
+        vigil_sim *sim;
+        REQUIRE(vigil_sim_open(&sim, &(vigil_sim_options){ .seed = seed }) == 0);
+        hosts_make(&program, sim, false);
+        kinds_on(sim, on);
+        play(&program, sim, NULL);
+        for (unsigned i = 0; i < VIGIL_SIM_FAULT_COUNT; i++) {
+            worlds[i] += on[i];
+            OK(on[i] || vigil_sim_hits(sim, i) == 0, "%s", vigil_sim_fault_name(i));
+        }
+        vigil_sim_close(sim);
+    }
+    for (unsigned i = 0; i < VIGIL_SIM_FAULT_COUNT; i++)
+        OK(worlds[i] > WORLDS * 2 / 5 && worlds[i] < WORLDS * 3 / 5, "%s: %u",
+           vigil_sim_fault_name(i), worlds[i]);
+}
+
+/* How often each kind comes up in some worlds. */
+static void sum_hits(uint64_t sums[VIGIL_SIM_FAULT_COUNT], uint32_t faults_off, bool calm_hosts)
+{
+    for (uint64_t seed = 1; seed <= 200; seed++) {
+        struct program program;
+        vigil_sim *sim;
+        const vigil_sim_options options = { .seed = seed, .faults_off = faults_off };
+        REQUIRE(vigil_sim_open(&sim, &options) == 0);
+        hosts_make(&program, sim, calm_hosts);
+        play(&program, sim, NULL);
+        for (unsigned i = 0; i < VIGIL_SIM_FAULT_COUNT; i++)
+            sums[i] += vigil_sim_hits(sim, i);
+        vigil_sim_close(sim);
+    }
+}
+
+TEST(what_the_options_turn_off_never_comes_up)
+{
+    uint64_t sums[VIGIL_SIM_FAULT_COUNT] = { 0 };
+    sum_hits(sums, ~(1u << VIGIL_SIM_SHORT_READ), false);
+    for (unsigned i = 0; i < VIGIL_SIM_FAULT_COUNT; i++)
+        OK((sums[i] > 0) == (i == VIGIL_SIM_SHORT_READ), "%s: %u", vigil_sim_fault_name(i),
+           (unsigned)sums[i]);
+}
+
+TEST(faults_of_the_machine_spare_a_calm_host)
+{
+    uint64_t sums[VIGIL_SIM_FAULT_COUNT] = { 0 };
+    sum_hits(sums, 0, true);
+    for (unsigned i = 0; i < VIGIL_SIM_FAULT_COUNT; i++)
+        OK((sums[i] > 0) == is_of_network(i), "%s: %u", vigil_sim_fault_name(i), (unsigned)sums[i]);
+}
+
 /* Whoever is cut off or killed by a choice comes back by itself, and it explains what it broke. */
 TEST(an_outage_ends_and_explains_what_it_broke)
 {
@@ -235,7 +316,7 @@ TEST(an_outage_ends_and_explains_what_it_broke)
         struct program program;
         vigil_sim *sim;
         REQUIRE(vigil_sim_open(&sim, NULL) == 0);
-        hosts_make(&program, sim);
+        hosts_make(&program, sim, false);
         EQ_INT(0, vigil_sim_inject(sim, NULL, rows[i], 1, false));
         play(&program, sim, "sim-ready");
         EQ_INT(rows[i] == VIGIL_SIM_KILL, program.starts);
@@ -315,7 +396,7 @@ TEST(every_call_fails_by_number)
             struct program program;
             vigil_sim *sim;
             REQUIRE(vigil_sim_open(&sim, NULL) == 0);
-            hosts_make(&program, sim);
+            hosts_make(&program, sim, false);
             program.what = sticky && call == VIGIL_SIM_CALL_WAIT ? "WAIT for ever" : names[call];
             vigil_sim_fail_call(sim, program.at_server, call, 1, VIGIL_ENOMEM, sticky != 0);
             play(&program, sim, call == VIGIL_SIM_CALL_SUBMIT ? "sim-complete" : "sim-ready");
