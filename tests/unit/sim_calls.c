@@ -542,5 +542,14 @@ TEST(what_was_freed_long_ago_is_looked_at_once_more)
     for (int i = 0; i < 10; i++)
         (void)allocate(h, allocate(h, NULL, 0, SIZE), SIZE, 0);
     OK(vigil_sim_check_balance(sim), "%s", vigil_sim_failure(sim));
+#ifndef __SANITIZE_ADDRESS__ /* which would see it first */
+    char *volatile block = allocate(h, NULL, 0, 100);
+    (void)allocate(h, block, 100, 0);
+    block[0] = 1;
+    for (int i = 0; i < 10; i++)
+        (void)allocate(h, allocate(h, NULL, 0, SIZE), SIZE, 0);
+    EQ_STR("freed memory is left alone: a block was written to after it was freed",
+           vigil_sim_failure(sim));
+#endif
     vigil_sim_close(sim);
 }
