@@ -347,7 +347,7 @@ test-fault: $(FAULTS)  ## every 16th of fail-nth's on the real kernel
 test-sim-fault: $(VIRTUAL)  ## every 16th of fail-nth's in virtual time
 	@$(FAIL_TAP) $(call FAIL_VIRTUAL,16)
 
-test-sim-fault-asan:  ## the same under ASan and UBSan
+test-sim-fault-asan:  ## test-sim-fault under ASan and UBSan
 	+@$(SANITIZED) B=$(B)/asan CFLAGS='$(ASAN)' test-sim-fault
 
 test-orders: $(ORDERS)  ## posts, stops and closes in thousands of orders, under a scheduler
@@ -358,7 +358,7 @@ SEEDS = 500# random programs per backend
 test-seeds: $(addprefix $(B)/tests/conform/,differential order)  ## many random programs
 	@VIGIL_SEEDS=$(SEEDS) $(TAP) --limit 3600 $^
 
-sim: $(B)/tests/sim/sim  ## the simulated worlds of SEEDS=N seeds
+sim: $(B)/tests/sim/sim  ## simulated worlds: SEEDS=N seeds [500]
 	@$(B)/tests/sim/sim --strict --seeds $(SEEDS)
 
 # The same in TAP, a share of the seeds for each core; and the zero choice, where both backends must
@@ -688,7 +688,7 @@ clean:  ## remove everything built
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*  ## \(.*\)/\1|\2/p' Makefile | \
-	    awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+	    awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
 
 .PHONY: all everything demo test test-long test-clang test-unit test-conform test-regress \
         fail-nth test-fault test-sim-fault test-sim-fault-asan test-sim-conform test-orders \
