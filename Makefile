@@ -38,6 +38,7 @@ SIM_OBJ  := $(patsubst %.c,$(B)/%.o,$(wildcard src/sim/*.c))
 TOOL_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tool/*.c tool/torture/*.c tool/torture/hazards/*.c))
 EXAMPLES := $(patsubst %.c,$(B)/examples/%,$(notdir $(wildcard examples/*.c examples/tutorial/*.c)))
 BENCHES  := $(patsubst %.c,$(B)/%,$(wildcard bench/*.c))
+PEERS    := $(patsubst bench/peers/%,$(B)/bench/%,$(basename $(wildcard bench/peers/*.*)))
 UNIT     := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/*.c))
 CALLS    := $(patsubst %.c,$(B)/%.o,$(filter-out %/kernels.c %/kernels_real.c, \
             $(wildcard tests/model/calls/*.c)) tests/model/knotes.c)
@@ -147,6 +148,17 @@ $(B)/examples/%: examples/tutorial/%.c $(B)/libvigil.a
 
 $(B)/bench/%: bench/%.c $(B)/libvigil.a
 	$(call program,$(PUBLIC_FLAGS))
+
+# The peers are no part of `everything`: the library and its tests need none of their packages.
+$(PEERS): $(wildcard bench/peers/*) bench/server.h $(B)/flags $(B)/bench/packages
+	$(call say,PEER)
+	$(Q)CC='$(CC)' CFLAGS='$(CFLAGS)' LDFLAGS='$(LDFLAGS)' bench/peers/build $@ \
+	    $(wildcard bench/peers/$(@F).*)
+
+$(B)/bench/packages: always
+	@mkdir -p $(@D)
+	@CC='$(CC)' bench/peers/build --packages >$@.now
+	@cmp -s $@.now $@ && rm $@.now || mv $@.now $@
 
 $(B)/tests/battery/%: tests/battery/%.c $(B)/libvigil.a
 	$(call program,$(PUBLIC_FLAGS))
@@ -630,8 +642,17 @@ guest-programs: $(TESTS) $(ON_KERNELS) $(B)/tests/kernels/init $(B)/tests/kernel
 
 # ---- measuring and checking ------------------------------------------------------------------
 
-bench: all $(BENCHES)  ## messages per second of server CPU, vigil beside raw epoll
+.PHONY: bench-quick bench bench-full bench-programs
+bench-programs: $(B)/vigil $(BENCHES) $(PEERS)
+
+bench-quick: bench-programs  ## two cells of `make bench`, in under 2 minutes
+	@bench/run --build $(B) --cells quick --seconds 0.2
+
+bench: bench-programs  ## vigil beside its peers: ten cells, in under 20 minutes
 	@bench/run --build $(B)
+
+bench-full: bench-programs  ## every contender in every cell: hours
+	@bench/run --build $(B) --cells full --contenders all --seconds 1
 
 check: $(LIBS) $(B)/vigil  ## floors, symbols, sizes, comments: what scripts/check-* look at
 	@$(TAP) scripts/self-test tests/kernels/self-test tests/mutation/self-test \
@@ -699,7 +720,7 @@ help:  ## this list
         test-models test-models-long test-models-asan \
         test-tsan-core test-valgrind test-battery-asan under-sanitizer under-sanitizer-threaded \
         under-sanitizer-battery static test-portability $(PORTABILITY) under-nothing \
-        under-qemu-user test-kernels test-kernels-core kernel-programs guest-programs bench \
+        under-qemu-user test-kernels test-kernels-core kernel-programs guest-programs \
         check tidy install uninstall clean help always
 .SECONDARY: $(WORLD_OBJ) $(SCENES)
 .DELETE_ON_ERROR:

@@ -164,9 +164,11 @@ static void load_open(struct load *load, const struct sockaddr_in *address)
     if (load->epoll < 0 || !load->streams)
         die("start");
     for (size_t i = 0; i < load->count; i++) {
+        const struct linger reset = { .l_onoff = 1 }; /* leaves no port waiting behind */
         int on = 1;
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (fd < 0 || connect(fd, (const struct sockaddr *)address, sizeof *address) < 0 ||
+            setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset) < 0 ||
             setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0)
             die("connect");
         load->streams[i].fd = fd;
@@ -197,7 +199,8 @@ static size_t number(const char *text, long max)
 
 static int print_contenders(void)
 {
-#define CONTENDER_PRINT(name, program, argument) puts(name "\t" program "\t" argument);
+#define CONTENDER_PRINT(name, program, backend, group) \
+    puts(name "\t" program "\t" backend "\t" group);
     CONTENDER_MAP(CONTENDER_PRINT)
 #undef CONTENDER_PRINT
     return 0;

@@ -6,25 +6,19 @@
  * provided buffers, each sent back from where it was received, one send under way per connection,
  * one system call per turn.  No byte is lost: who does not read has some PIECES_MAX buffers, then
  * nothing more is received from him; who finds no buffer asks again when one comes back.
- * Usage: raw_uring [tcp://A.B.C.D:PORT]; the address bound is printed, or "skip" and why there is
- * no io_uring.  SIGTERM ends it at once.  System headers only. */
+ * Idle limits are as in raw_epoll.c: a message stores the turn's time, all are looked at once in a
+ * second, and a silent one is shut down.  SIGTERM ends it at once.  System headers only. */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <errno.h>
+#include <fcntl.h>
 #include <linux/io_uring.h>
 #include <linux/time_types.h>
-#include <netinet/tcp.h>
-#include <signal.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
-#include <unistd.h>
+#include <time.h>
+
+#include "server.h"
 
 enum {
     SQ_ENTRIES = 1024,
@@ -32,7 +26,7 @@ enum {
     BUFS = 1024, /* a power of two */
     BUF_SIZE = 2048,
     PIECES_MAX = 64, /* buffers that one connection may hold, and what is on its way meanwhile */
-    REST_MS = 100,   /* of a listener without descriptors */
+    SWEEP_MS = 1000
 };
 
 enum kind { ACCEPT, RECEIVE, SEND, CANCEL }; /* the low bits of user_data */
@@ -43,7 +37,9 @@ struct connection {
     bool ended;           /* nothing more comes in */
     uint16_t first, last; /* buffers to be sent, `count` of them */
     uint32_t count, sent; /* sent: of the first */
+    int64_t active_ms;
     struct connection *next_starved;
+    struct connection *next, *previous;
 };
 
 static struct {
@@ -60,15 +56,11 @@ static struct {
     struct io_uring_buf_ring *bufs;
     uint16_t bufs_tail;
     unsigned char *memory;
-    bool resting;
-    struct connection *starved;
+    bool resting; /* the listener, without descriptors */
+    bool idle;
+    int64_t now_ms, sweep_ms;
+    struct connection *starved, *connections;
 } ring;
-
-static void die(const char *what)
-{
-    (void)fprintf(stderr, "raw_uring: %s: %s\n", what, strerror(errno));
-    exit(1);
-}
 
 static void skip(const char *what)
 {
@@ -80,15 +72,17 @@ static void skip(const char *what)
 
 static void enter(unsigned wait_for)
 {
-    struct __kernel_timespec rest = { .tv_nsec = REST_MS * 1000000L };
-    struct io_uring_getevents_arg limit = { .ts = (uint64_t)(uintptr_t)&rest };
-    bool timed = wait_for > 0 && ring.resting;
+    int limit_ms = ring.resting ? REST_MS : SWEEP_MS;
+    struct __kernel_timespec wait = { .tv_sec = limit_ms / 1000,
+                                      .tv_nsec = limit_ms % 1000 * 1000000L };
+    struct io_uring_getevents_arg limit = { .ts = (uint64_t)(uintptr_t)&wait };
+    bool timed = wait_for > 0 && (ring.resting || ring.idle);
     atomic_store_explicit(ring.sq_tail_shared, ring.sq_tail, memory_order_release);
     long n = syscall(SYS_io_uring_enter, ring.fd, ring.sq_tail - ring.submitted, wait_for,
                      IORING_ENTER_GETEVENTS | (timed ? IORING_ENTER_EXT_ARG : 0),
                      timed ? &limit : NULL, timed ? sizeof limit : 0);
     if (n < 0 && errno != EINTR && errno != ETIME && errno != EBUSY && errno != EAGAIN)
-        die("io_uring_enter");
+        server_die("io_uring_enter");
     ring.submitted = atomic_load_explicit(ring.sq_head, memory_order_acquire);
 }
 
@@ -120,7 +114,7 @@ static void *map(size_t size, off_t offset)
     void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, offset < 0 ? -1 : ring.fd,
                    offset < 0 ? 0 : offset);
     if (p == MAP_FAILED)
-        die("mmap");
+        server_die("mmap");
     return p;
 }
 
@@ -211,6 +205,35 @@ static void piece_drop(struct connection *connection)
     }
 }
 
+static void connection_add(int fd)
+{
+    struct connection *connection = calloc(1, sizeof *connection);
+    if (!connection) {
+        close(fd);
+        return;
+    }
+    server_nodelay(fd);
+    connection->fd = fd;
+    connection->active_ms = ring.now_ms;
+    connection->next = ring.connections;
+    if (connection->next)
+        connection->next->previous = connection;
+    ring.connections = connection;
+    receive(connection);
+}
+
+static void connection_free(struct connection *connection)
+{
+    if (connection->previous)
+        connection->previous->next = connection->next;
+    else
+        ring.connections = connection->next;
+    if (connection->next)
+        connection->next->previous = connection->previous;
+    close(connection->fd);
+    free(connection);
+}
+
 /* Goes on with a connection after something of it completed. */
 static void proceed(struct connection *connection)
 {
@@ -225,8 +248,7 @@ static void proceed(struct connection *connection)
         receive(connection);
     if (connection->ended && !connection->receiving && !connection->sending &&
         !connection->starved && connection->count == 0) {
-        close(connection->fd);
-        free(connection);
+        connection_free(connection);
         if (ring.resting)
             accept_more();
     }
@@ -234,22 +256,13 @@ static void proceed(struct connection *connection)
 
 static void on_accept(int res, bool more)
 {
-    if (res >= 0) {
-        struct connection *connection = calloc(1, sizeof *connection);
-        int on = 1;
-        (void)setsockopt(res, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* slower, not wrong */
-        if (connection) {
-            connection->fd = res;
-            receive(connection);
-        } else {
-            close(res);
-        }
-    }
+    if (res >= 0)
+        connection_add(res);
     if (more)
         return;
     if (res == -EINVAL)
-        die("multishot accept");
-    if (res == -EMFILE || res == -ENFILE || res == -ENOBUFS || res == -ENOMEM)
+        server_die("multishot accept");
+    if (server_starved(-res))
         ring.resting = true;
     else
         accept_more();
@@ -257,6 +270,7 @@ static void on_accept(int res, bool more)
 
 static void on_receive(struct connection *connection, int res, unsigned flags)
 {
+    connection->active_ms = ring.now_ms;
     if (res > 0) {
         uint16_t buf = (uint16_t)(flags >> IORING_CQE_BUFFER_SHIFT);
         pieces[buf].length = (uint32_t)res;
@@ -288,6 +302,7 @@ static void starved_remove(struct connection *connection)
 static void on_send(struct connection *connection, int res)
 {
     connection->sending = false;
+    connection->active_ms = ring.now_ms;
     if (res >= 0) {
         connection->sent += (uint32_t)res;
         if (connection->sent == pieces[connection->first].length)
@@ -302,6 +317,35 @@ static void on_send(struct connection *connection, int res)
     proceed(connection);
 }
 
+/* A silent connection is shut down, which ends what is under way on it, and so itself. */
+static void sweep(void)
+{
+    for (struct connection *connection = ring.connections; connection;
+         connection = connection->next)
+        if (ring.now_ms - connection->active_ms >= IDLE_MS)
+            (void)shutdown(connection->fd, SHUT_RDWR); /* it may be down already */
+    ring.sweep_ms = ring.now_ms + SWEEP_MS;
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void dispatch(const struct io_uring_cqe *cqe)
+{
+    void *of = (void *)(uintptr_t)(cqe->user_data & ~(uint64_t)3);
+    enum kind kind = cqe->user_data & 3;
+    if (kind == ACCEPT)
+        on_accept(cqe->res, (cqe->flags & IORING_CQE_F_MORE) != 0);
+    else if (kind == RECEIVE)
+        on_receive(of, cqe->res, cqe->flags);
+    else if (kind == SEND)
+        on_send(of, cqe->res);
+}
+
 static void run(void)
 {
     for (;;) {
@@ -309,57 +353,26 @@ static void run(void)
         uint32_t head = atomic_load_explicit(ring.cq_head, memory_order_relaxed);
         if (ring.resting && head == atomic_load_explicit(ring.cq_tail, memory_order_acquire))
             accept_more();
+        if (ring.idle)
+            ring.now_ms = now_ms();
         while (head != atomic_load_explicit(ring.cq_tail, memory_order_acquire)) {
             struct io_uring_cqe cqe = ring.cqes[head & ring.cq_mask];
             atomic_store_explicit(ring.cq_head, ++head, memory_order_release);
-            void *of = (void *)(uintptr_t)(cqe.user_data & ~(uint64_t)3);
-            enum kind kind = cqe.user_data & 3;
-            if (kind == ACCEPT)
-                on_accept(cqe.res, (cqe.flags & IORING_CQE_F_MORE) != 0);
-            else if (kind == RECEIVE)
-                on_receive(of, cqe.res, cqe.flags);
-            else if (kind == SEND)
-                on_send(of, cqe.res);
+            dispatch(&cqe);
         }
+        if (ring.idle && ring.now_ms >= ring.sweep_ms)
+            sweep();
     }
-}
-
-static void end(int signo)
-{
-    (void)signo;
-    _exit(0);
-}
-
-static void listen_on(const char *where)
-{
-    char host[INET_ADDRSTRLEN];
-    unsigned short port;
-    struct sockaddr_in address = { .sin_family = AF_INET };
-    socklen_t size = sizeof address;
-    int on = 1;
-    if (sscanf(where, "tcp://%15[0-9.]:%hu", host, &port) != 2 ||
-        inet_pton(AF_INET, host, &address.sin_addr) != 1) {
-        (void)fprintf(stderr, "raw_uring: %s: want tcp://A.B.C.D:PORT\n", where);
-        exit(2);
-    }
-    address.sin_port = htons(port);
-    ring.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (ring.listener < 0 ||
-        setsockopt(ring.listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
-        bind(ring.listener, (struct sockaddr *)&address, sizeof address) < 0 ||
-        listen(ring.listener, 4096) < 0 ||
-        getsockname(ring.listener, (struct sockaddr *)&address, &size) < 0)
-        die(where);
-    (void)inet_ntop(AF_INET, &address.sin_addr, host, sizeof host);
-    printf("tcp://%s:%u\n", host, ntohs(address.sin_port));
-    (void)fflush(stdout); /* a reader that is gone is no reason not to serve */
 }
 
 int main(int argc, char **argv)
 {
-    (void)signal(SIGTERM, end);
+    struct server_arguments arguments = server_arguments(argc, argv, "by hand");
+    ring.idle = arguments.idle;
     ring_open();
-    listen_on(argc > 1 ? argv[1] : "tcp://127.0.0.1:10000");
+    ring.listener = server_listen(&arguments);
+    if (fcntl(ring.listener, F_SETFL, 0) < 0) /* else accept answers EAGAIN instead of waiting */
+        server_die("fcntl");
     accept_more();
     run();
 }

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+#
+# The cells of the benchmark: how many connections, messages of which size, how many in flight on
+# each, and whether every connection has an idle limit that each message sets anew.
+
+from collections import namedtuple
+
+IN_FLIGHT_MAX = 64 << 20  # bytes; what is above measures memory, not servers
+
+Cell = namedtuple("Cell", "name connections size depth idle")
+
+NAMED = [  # those of `make bench`
+    Cell("one", 1, 64, 1, False),
+    Cell("fifty", 50, 64, 1, False),
+    Cell("fifty-idle", 50, 64, 1, True),
+    Cell("thousand", 1000, 64, 1, False),
+    Cell("thousand-idle", 1000, 64, 1, True),
+    Cell("ten-thousand", 10000, 64, 1, False),
+    Cell("deep", 50, 64, 16, False),
+    Cell("deep-1k", 50, 1024, 16, False),
+    Cell("block", 50, 16384, 1, False),
+    Cell("stream", 50, 262144, 1, False),
+]
+QUICK = ("fifty", "fifty-idle")
+
+
+def full():
+    """The whole matrix, but for what is in flight beyond IN_FLIGHT_MAX."""
+    return [Cell(f"{connections}x{size}x{depth}{'-idle' if idle else ''}",
+                 connections, size, depth, idle)
+            for connections in (1, 50, 1000, 10000)
+            for size in (64, 1024, 16384, 262144)
+            for depth in (1, 16)
+            for idle in (False, True)
+            if connections * size * depth <= IN_FLIGHT_MAX]
+
+
+def chosen(text):
+    """The cells that an argument names: "quick", "named", "full", names, or one as 50x64x1,
+    50x64x1-idle.  A name that is none raises ValueError."""
+    if text == "full":
+        return full()
+    if text == "named":
+        return NAMED
+    names = {cell.name: cell for cell in NAMED}
+    return [names[name] if name in names else parsed(name)
+            for name in (QUICK if text == "quick" else text.split(","))]
+
+
+def parsed(name):
+    numbers = name.removesuffix("-idle").split("x")
+    if len(numbers) != 3 or not all(number.isdecimal() and int(number) > 0 for number in numbers):
+        raise ValueError(name)
+    return Cell(name, *map(int, numbers), name.endswith("-idle"))
