@@ -21,8 +21,21 @@ KINDS = {  # name: (what to call it, command below the build directory, prints i
     "echo": ("examples/echo", ["examples/echo"], False),
     "raw": ("raw epoll", ["bench/raw_epoll"], True),
     "raw-uring": ("raw io_uring", ["bench/raw_uring"], True),
+    "bench": ("vigil, measured", ["bench/vigil"], True),
+    "libuv": ("libuv", ["bench/libuv"], True),
+    "libevent": ("libevent", ["bench/libevent"], True),
+    "bufferevent": ("libevent bufferevent", ["bench/bufferevent"], True),
+    "libev": ("libev", ["bench/libev"], True),
+    "asio": ("Boost.Asio", ["bench/asio"], True),
+    "golang": ("Go", ["bench/golang"], True),
+    "node": ("Node", ["bench/node"], True),
+    "python": ("Python asyncio", ["bench/python"], True),
     "bad": ("bad_echo", ["tests/battery/bad_echo"], True),
 }
+
+# Those of the benchmark that stand on one way to wait, which is their own, and end at SIGTERM.
+ALONE = [name for name, (_, command, _) in KINDS.items()
+         if command[0].startswith("bench/") and name != "bench"]
 
 
 class Fail(Exception):
@@ -66,6 +79,7 @@ class Server:
 
     def __init__(self, kind, build, backend, options=(), descriptors=None):
         _, command, self.prints_address = KINDS[kind]
+        self.ends = (0, -signal.SIGTERM) if kind in ALONE else (0,)
         self.command = [os.path.join(build, command[0]), *command[1:], *options]
         self.environment = dict(os.environ, VIGIL_BACKEND=backend)
         self.descriptors = descriptors
@@ -89,7 +103,7 @@ class Server:
             if error is None and self.process.poll() is None:
                 self.terminate()
                 self.wait()
-            if self.process.poll():
+            if self.process.poll() not in (None, *self.ends):
                 raise Fail(f"the server ended with {self.process.poll()}: {self.said()}")
         finally:
             self.kill()
@@ -106,6 +120,8 @@ class Server:
             preexec_fn=self._prepare)
         if self.prints_address:
             line = self.process.stdout.readline().decode().strip()
+            if line.startswith("skip "):
+                raise Skip(line.removeprefix("skip "))
             port = int(line.rpartition(":")[2]) if ":" in line else 0
         self.address = (host, port)
         return port and wait_until(lambda: self._listens() or self.process.poll() is not None,
