@@ -642,7 +642,7 @@ guest-programs: $(TESTS) $(ON_KERNELS) $(B)/tests/kernels/init $(B)/tests/kernel
 
 # ---- measuring and checking ------------------------------------------------------------------
 
-.PHONY: bench-quick bench bench-full bench-programs bench-battery
+.PHONY: bench-quick bench bench-full bench-steps bench-programs bench-battery
 bench-programs: $(B)/vigil $(BENCHES) $(PEERS)
 
 bench-quick: bench-programs  ## two cells of `make bench`, in under 2 minutes
@@ -653,6 +653,10 @@ bench: bench-programs  ## vigil beside its peers: ten cells, in under 20 minutes
 
 bench-full: bench-programs  ## every contender in every cell: hours
 	@bench/run --build $(B) --cells full --contenders all --seconds 1
+
+bench-steps: bench-programs  ## a million timers, and threads that wake each other
+	@bench/steps --build $(B) timers
+	@bench/steps --build $(B) wakes
 
 bench-battery: bench-programs  ## that no contender loses a byte, by the echo battery
 	@$(TAP) --verbose --limit 3600 'tests/battery/run --build $(B) --server bench' \

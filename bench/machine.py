@@ -8,6 +8,8 @@ import platform
 import resource
 import subprocess
 
+ROUNDS_MIN = 9  # for a figure that is to be quoted
+
 
 def pinned(command, cpu, **streams):
     def prepare():
@@ -66,22 +68,21 @@ def described(program):
 
 
 def told(about):
-    """The same for a reader."""
-    lines = [
-        f"machine   {about['processor']}, {about['processor_count']} processors, "
-        f"load {about['load_at_start']:.1f} at the start",
-        f"kernel    {about['kernel']}, TCP congestion control {about['congestion_control']}",
-        f"compiler  {about['compiler']}",
-        "versions  " + ", ".join(f"{name} {version}"
-                                 for name, version in about["versions"].items()),
-        *(f"skipped   {name}: {reason}" for name, reason in about["skipped"].items()),
-        f"run       {about['rounds']} rounds of {about['seconds']:g} s, medians; server on "
-        f"processor {about['processors']['server']}, driver on {about['processors']['driver']}",
-    ]
-    if about["processors"]["server"] == about["processors"]["driver"]:
-        lines.append("warning   server and driver share the one processor")
+    """The same for a reader, and of the run as much as there is."""
+    lines = [f"machine   {about['processor']}, {about['processor_count']} processors, "
+             f"load {about['load_at_start']:.1f} at the start",
+             f"kernel    {about['kernel']}, TCP congestion control {about['congestion_control']}",
+             f"compiler  {about['compiler']}"]
+    if versions := about.get("versions"):
+        lines.append("versions  " + ", ".join(map(" ".join, versions.items())))
+    lines += [f"skipped   {name}: {reason}" for name, reason in about.get("skipped", {}).items()]
+    if pinned_to := about.get("processors"):
+        lines.append(f"run       {about['rounds']} rounds of {about['seconds']:g} s, medians; server "
+                     f"on processor {pinned_to['server']}, driver on {pinned_to['driver']}")
+        if pinned_to["server"] == pinned_to["driver"]:
+            lines.append("warning   server and driver share the one processor")
     if about["load_at_start"] > 0.5 * about["processor_count"]:
         lines.append("warning   the machine has other work: these figures are not to be trusted")
-    if about["rounds"] < 9:
-        lines.append("warning   fewer than 9 rounds: these figures are not to be trusted")
+    if about["rounds"] < ROUNDS_MIN:
+        lines.append(f"warning   fewer than {ROUNDS_MIN} rounds: these figures are not to be trusted")
     return "\n".join(lines)

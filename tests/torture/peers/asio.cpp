@@ -9,9 +9,12 @@
 
 using boost::asio::ip::tcp;
 
-class session : public std::enable_shared_from_this<session> {
-public:
-    explicit session(tcp::socket socket) : socket_(std::move(socket)) {}
+class session : public std::enable_shared_from_this<session>
+{
+  public:
+    explicit session(tcp::socket socket) : socket_(std::move(socket))
+    {
+    }
 
     void read()
     {
@@ -23,7 +26,7 @@ public:
                                 });
     }
 
-private:
+  private:
     void write(std::size_t n)
     {
         auto self(shared_from_this());
@@ -38,15 +41,16 @@ private:
     char data_[1024];
 };
 
-class server {
-public:
+class server
+{
+  public:
     server(boost::asio::io_context &context, unsigned short port)
         : acceptor_(context, tcp::endpoint(boost::asio::ip::address_v4::loopback(), port))
     {
         accept();
     }
 
-private:
+  private:
     void accept()
     {
         acceptor_.async_accept([this](boost::system::error_code error, tcp::socket socket) {

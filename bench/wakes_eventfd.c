@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * wakes_eventfd.c -- the yardstick for wake-ups: an eventfd in an epoll set, edge-triggered, so
+ * that nobody has to read it; and for posts a list that is pushed by compare-and-swap and taken
+ * as a whole.  System headers only. */
+#define _GNU_SOURCE
+#include <stdatomic.h>
+#include <sys/epoll.h>
+
+#include "wakes.h"
+
+struct call {
+    struct call *next;
+    void (*fn)(void *arg);
+    void *arg;
+};
+
+static int epoll, wakes;
+static _Atomic(struct call *) posted;
+static struct call calls[POSTS];
+static unsigned called;
+
+static void loop_open(void)
+{
+    struct epoll_event event = { .events = EPOLLIN | EPOLLET };
+    epoll = epoll_create1(EPOLL_CLOEXEC);
+    wakes = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (epoll < 0 || wakes < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, wakes, &event) < 0)
+        exit(1);
+}
+
+static void loop_wake(void)
+{
+    const uint64_t one = 1;
+    if (write(wakes, &one, sizeof one) != sizeof one)
+        exit(1);
+}
+
+static void loop_serve(void)
+{
+    struct epoll_event event;
+    while (wakes_served < ROUND_TRIPS)
+        if (epoll_wait(epoll, &event, 1, -1) == 1)
+            wake_served();
+}
+
+static void on_call(void *arg)
+{
+    (void)arg;
+    called++;
+}
+
+/* Wakes only when nothing was there: then the loop has not been told yet. */
+static void post(struct call *call)
+{
+    struct call *head = atomic_load_explicit(&posted, memory_order_relaxed);
+    call->fn = on_call;
+    do
+        call->next = head;
+    while (!atomic_compare_exchange_weak_explicit(&posted, &head, call, memory_order_release,
+                                                  memory_order_relaxed));
+    if (!head)
+        loop_wake();
+}
+
+/* Makes the calls in the order in which they were posted. */
+static void take(void)
+{
+    struct call *taken = atomic_exchange_explicit(&posted, NULL, memory_order_acquire),
+                *first = NULL;
+    while (taken) {
+        struct call *next = taken->next;
+        taken->next = first;
+        first = taken;
+        taken = next;
+    }
+    for (; first; first = first->next)
+        first->fn(first->arg);
+}
+
+static void *post_all(void *ignored)
+{
+    for (unsigned i = 0; i < POSTS; i++)
+        post(&calls[i]);
+    return ignored;
+}
+
+static void measure_posts(void)
+{
+    struct epoll_event event;
+    pthread_t other;
+    int64_t began = now_ns();
+    while (called < POSTS) {
+        for (unsigned i = 0; i < POSTS_AT_ONCE; i++)
+            post(&calls[called + i]);
+        (void)epoll_wait(epoll, &event, 1, -1); /* it was woken */
+        take();
+    }
+    printf("post %.1f\n", (double)(now_ns() - began) / POSTS);
+    called = 0;
+    began = now_ns();
+    if (pthread_create(&other, NULL, post_all, NULL) != 0)
+        exit(1);
+    while (called < POSTS) {
+        (void)epoll_wait(epoll, &event, 1, -1);
+        take();
+    }
+    printf("post-other %.1f\n", (double)(now_ns() - began) / POSTS);
+    (void)pthread_join(other, NULL); /* it has posted everything */
+}
+
+int main(void)
+{
+    measure_round_trips();
+    measure_posts();
+    return 0;
+}
