@@ -642,7 +642,8 @@ guest-programs: $(TESTS) $(ON_KERNELS) $(B)/tests/kernels/init $(B)/tests/kernel
 
 # ---- measuring and checking ------------------------------------------------------------------
 
-.PHONY: bench-quick bench bench-full bench-steps bench-programs bench-battery
+.PHONY: bench-quick bench bench-full bench-steps bench-memory bench-programs \
+        bench-battery
 bench-programs: $(B)/vigil $(BENCHES) $(PEERS)
 
 bench-quick: bench-programs  ## two cells of `make bench`, in under 2 minutes
@@ -657,6 +658,9 @@ bench-full: bench-programs  ## every contender in every cell: hours
 bench-steps: bench-programs  ## a million timers, and threads that wake each other
 	@bench/steps --build $(B) timers
 	@bench/steps --build $(B) wakes
+
+bench-memory: bench-programs  ## what an idle connection costs, and one that was used
+	@bench/memory --build $(B)
 
 bench-battery: bench-programs  ## that no contender loses a byte, by the echo battery
 	@$(TAP) --verbose --limit 3600 'tests/battery/run --build $(B) --server bench' \

@@ -83,6 +83,6 @@ def told(about):
             lines.append("warning   server and driver share the one processor")
     if about["load_at_start"] > 0.5 * about["processor_count"]:
         lines.append("warning   the machine has other work: these figures are not to be trusted")
-    if about["rounds"] < ROUNDS_MIN:
+    if about.get("rounds", ROUNDS_MIN) < ROUNDS_MIN:
         lines.append(f"warning   fewer than {ROUNDS_MIN} rounds: these figures are not to be trusted")
     return "\n".join(lines)
