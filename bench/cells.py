@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 #
 # The cells of the benchmark: how many connections, messages of which size, how many in flight on
-# each, and whether every connection has an idle limit that each message sets anew.
+# each, and whether every connection has an idle limit that each message sets anew.  In a cell of
+# depth 0 a connection echoes one message and ends, and another takes its place.
 
 from collections import namedtuple
 
@@ -21,6 +22,7 @@ NAMED = [  # those of `make bench`
     Cell("block", 50, 16384, 1, False),
     Cell("stream", 50, 262144, 1, False),
 ]
+CONNECTS = Cell("connects", 50, 64, 0, False)
 QUICK = ("fifty", "fifty-idle")
 
 
@@ -32,7 +34,7 @@ def full():
             for size in (64, 1024, 16384, 262144)
             for depth in (1, 16)
             for idle in (False, True)
-            if connections * size * depth <= IN_FLIGHT_MAX]
+            if connections * size * depth <= IN_FLIGHT_MAX] + [CONNECTS]
 
 
 def chosen(text):
@@ -42,7 +44,7 @@ def chosen(text):
         return full()
     if text == "named":
         return NAMED
-    names = {cell.name: cell for cell in NAMED}
+    names = {cell.name: cell for cell in [*NAMED, CONNECTS]}
     return [names[name] if name in names else parsed(name)
             for name in (QUICK if text == "quick" else text.split(","))]
 
