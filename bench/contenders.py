@@ -14,10 +14,14 @@ import machine
 Contender = namedtuple("Contender", "name program backend group")
 
 
+class Failed(Exception):
+    """Who ended where it should have answered."""
+
+
 def line_of(process, what):
     line = process.stdout.readline().strip()
     if not line:
-        sys.exit(f"bench: {what} ended with {process.wait()}")
+        raise Failed(f"{what} ended with {process.wait()}")
     return line
 
 
@@ -76,7 +80,10 @@ def sort_out(bench, contenders):
     """Those that can be measured here, and the versions; tells why others cannot."""
     measured, versions, skipped = [], {}, {}
     for contender in contenders:
-        version, reason = bench.version(contender)
+        try:
+            version, reason = bench.version(contender)
+        except Failed as failure:
+            sys.exit(f"bench: {contender.name}: {failure}")
         if reason is None:
             measured.append(contender)
             versions[contender.name] = version
