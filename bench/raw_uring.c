@@ -23,9 +23,9 @@
 enum {
     SQ_ENTRIES = 1024,
     CQ_ENTRIES = 8192,
-    BUFS = 1024, /* a power of two */
-    BUF_SIZE = 2048,
-    PIECES_MAX = 64, /* buffers that one connection may hold, and what is on its way meanwhile */
+    BUFS = 256,                  /* a power of two */
+    BUF_STRIDE = READ_SIZE + 64, /* their first lines share no set of a cache */
+    PIECES_MAX = 4, /* buffers that one connection may hold, and what is on its way meanwhile */
     SWEEP_MS = 1000
 };
 
@@ -101,8 +101,8 @@ static struct io_uring_sqe *submission(unsigned char opcode, int fd, const void 
 static void buf_offer(uint16_t buf)
 {
     struct io_uring_buf *entry = &ring.bufs->bufs[ring.bufs_tail++ & (BUFS - 1)];
-    entry->addr = (uint64_t)(uintptr_t)(ring.memory + (size_t)buf * BUF_SIZE);
-    entry->len = BUF_SIZE;
+    entry->addr = (uint64_t)(uintptr_t)(ring.memory + (size_t)buf * BUF_STRIDE);
+    entry->len = READ_SIZE;
     entry->bid = buf;
     atomic_store_explicit((_Atomic uint16_t *)&ring.bufs->tail, ring.bufs_tail,
                           memory_order_release);
@@ -110,7 +110,7 @@ static void buf_offer(uint16_t buf)
 
 static void *map(size_t size, off_t offset)
 {
-    int flags = offset < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED | MAP_POPULATE;
+    int flags = MAP_POPULATE | (offset < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED);
     void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, offset < 0 ? -1 : ring.fd,
                    offset < 0 ? 0 : offset);
     if (p == MAP_FAILED)
@@ -120,7 +120,7 @@ static void *map(size_t size, off_t offset)
 
 static void bufs_open(void)
 {
-    ring.memory = map((size_t)BUFS * BUF_SIZE, -1);
+    ring.memory = map((size_t)BUFS * BUF_STRIDE, -1);
     ring.bufs = map(BUFS * sizeof(struct io_uring_buf), -1);
     struct io_uring_buf_reg reg = { .ring_addr = (uint64_t)(uintptr_t)ring.bufs,
                                     .ring_entries = BUFS };
@@ -174,7 +174,7 @@ static void receive(struct connection *connection)
 static void send_first(struct connection *connection)
 {
     struct io_uring_sqe *sqe = submission(IORING_OP_SEND, connection->fd, connection, SEND);
-    sqe->addr = (uint64_t)(uintptr_t)(ring.memory + (size_t)connection->first * BUF_SIZE +
+    sqe->addr = (uint64_t)(uintptr_t)(ring.memory + (size_t)connection->first * BUF_STRIDE +
                                       connection->sent);
     sqe->len = pieces[connection->first].length - connection->sent;
     sqe->msg_flags = MSG_NOSIGNAL | MSG_WAITALL;
