@@ -37,7 +37,7 @@ LIB_OBJ  := $(patsubst %.c,$(B)/%.o,$(wildcard $(addprefix src/,$(addsuffix /*.c
 SIM_OBJ  := $(patsubst %.c,$(B)/%.o,$(wildcard src/sim/*.c))
 TOOL_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tool/*.c tool/torture/*.c tool/torture/hazards/*.c))
 EXAMPLES := $(patsubst %.c,$(B)/examples/%,$(notdir $(wildcard examples/*.c examples/tutorial/*.c)))
-BENCHES  := $(patsubst %.c,$(B)/%,$(wildcard bench/*.c))
+BENCHES  := $(patsubst %.c,$(B)/%,$(wildcard bench/*.c bench/instructions/*.c))
 PEERS    := $(patsubst bench/peers/%,$(B)/bench/%,$(basename $(wildcard bench/peers/*.*)))
 UNIT     := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/*.c))
 CALLS    := $(patsubst %.c,$(B)/%.o,$(filter-out %/kernels.c %/kernels_real.c, \
@@ -666,6 +666,10 @@ bench-battery: bench-programs  ## that no contender loses a byte, by the echo ba
 	@$(TAP) --verbose --limit 3600 'tests/battery/run --build $(B) --server bench' \
 	    'tests/battery/run --build $(B) --server alone' 'bench/check-idle $(B)'
 
+bench-instructions: $(B)/bench/instructions/cases  ## instructions per operation, against a baseline
+	@scripts/setup instructions
+	@bench/instructions/run --build $(B)
+
 check: $(LIBS) $(B)/vigil  ## floors, symbols, sizes, comments: what scripts/check-* look at
 	@$(TAP) scripts/self-test tests/kernels/self-test tests/mutation/self-test \
 	    tests/windows/self-test 'scripts/check $(B)'
@@ -733,7 +737,7 @@ help:  ## this list
         test-tsan-core test-valgrind test-battery-asan under-sanitizer under-sanitizer-threaded \
         under-sanitizer-battery static test-portability $(PORTABILITY) under-nothing \
         under-qemu-user test-kernels test-kernels-core kernel-programs guest-programs \
-        check tidy install uninstall clean help always
+        bench-instructions check tidy install uninstall clean help always
 .SECONDARY: $(WORLD_OBJ) $(SCENES)
 .DELETE_ON_ERROR:
 .SUFFIXES:
