@@ -56,6 +56,20 @@ static void cached_trim(struct vigil__pool *pool, size_t cap)
     }
 }
 
+/* One of which none was kept. */
+VIGIL_COLD static struct vigil__buf *buf_make(struct vigil__pool *pool, uint8_t size_class,
+                                              size_t cap)
+{
+    cached_trim(pool, cap);
+    struct vigil__buf *buf = vigil__alloc(pool->allocator, sizeof(*buf) + cap);
+    if (buf == NULL)
+        return NULL;
+    buf->cap = cap;
+    buf->size_class = size_class;
+    buf_count(pool, buf);
+    return buf;
+}
+
 struct vigil__buf *vigil__buf_take(struct vigil__pool *pool, size_t size, enum vigil__buf_use use)
 {
     uint8_t size_class = class_for(size);
@@ -64,17 +78,10 @@ struct vigil__buf *vigil__buf_take(struct vigil__pool *pool, size_t size, enum v
     if (cap > limit || pool->used > limit - cap)
         return NULL;
     struct vigil__buf *buf = size_class < VIGIL__BUF_CLASSES ? pool->free[size_class] : NULL;
-    if (buf != NULL) {
-        pool->free[size_class] = buf->next_free;
-        pool->cached -= cap;
-    } else {
-        cached_trim(pool, cap);
-        buf = vigil__alloc(pool->allocator, sizeof(*buf) + cap);
-        if (buf == NULL)
-            return NULL;
-        buf->cap = cap;
-        buf->size_class = size_class;
-    }
+    if (VIGIL_UNLIKELY(buf == NULL))
+        return buf_make(pool, size_class, cap);
+    pool->free[size_class] = buf->next_free;
+    pool->cached -= cap;
     buf_count(pool, buf);
     return buf;
 }

@@ -127,19 +127,25 @@ static void stamps_late(struct vigil__conn *c, vigil_ns from, vigil_ns now)
         c->sent_at = now;
 }
 
+/* There is no room to note it: it is put right at once. */
+VIGIL_COLD static void stamp_now(vigil_loop *loop, struct vigil__conn *c)
+{
+    stamps_late(c, loop->now, vigil__loop_clock(loop));
+}
+
 void vigil__stamp_note(vigil_loop *loop, struct vigil__conn *c)
 {
     struct vigil__conns *conns = vigil__conns(loop);
-    if (conns->noted_at != loop->now) {
-        conns->noted_at = loop->now;
-        conns->noted_count = 0;
-    }
-    if (conns->noted_count > 0 && conns->noted[conns->noted_count - 1] == c->slot.index)
+    uint32_t count = conns->noted_at == loop->now ? conns->noted_count : 0;
+    if (count > 0 && conns->noted[count - 1] == c->slot.index)
         return;
-    if (conns->noted_count == VIGIL__NOTED_MAX)
-        stamps_late(c, loop->now, vigil__loop_clock(loop));
-    else
-        conns->noted[conns->noted_count++] = c->slot.index;
+    if (VIGIL_UNLIKELY(count == VIGIL__NOTED_MAX)) {
+        stamp_now(loop, c);
+        return;
+    }
+    conns->noted_at = loop->now;
+    conns->noted[count] = c->slot.index;
+    conns->noted_count = count + 1;
 }
 
 void vigil__stamps_right(vigil_loop *loop, vigil_ns before)

@@ -117,24 +117,30 @@ static size_t copy_to_tail(struct vigil__conn *c, const uint8_t *p, size_t n)
     return fit;
 }
 
+/* Room behind the last piece, for some of `n` bytes.  False: no memory. */
+static bool tail_append(vigil_loop *loop, struct vigil__conn *c, size_t n)
+{
+    /* Larger buffers as the queue grows: few pieces, and no large buffer for a small answer. */
+    size_t size = vigil__min(vigil__max(n, c->queued / 2), VIGIL__BUF_READ);
+    struct vigil__buf *buf = vigil__buf_take(&loop->pool, size, VIGIL__BUF_OUTPUT);
+    struct vigil__piece *piece = buf != NULL ? piece_append(loop, c) : NULL;
+    if (piece == NULL) {
+        if (buf != NULL)
+            vigil__buf_untake(&loop->pool, buf);
+        return false;
+    }
+    piece->buf = buf;
+    piece->p = buf->data;
+    return true;
+}
+
 /* Copies `n` bytes to the end of the queue; answers how many, less when memory is short. */
 static size_t output_copy(vigil_loop *loop, struct vigil__conn *c, const uint8_t *p, size_t n)
 {
-    size_t done = copy_to_tail(c, p, n);
-    while (done < n) {
-        /* Larger buffers as the queue grows: few pieces, and no large buffer for a small answer. */
-        size_t size = vigil__min(vigil__max(n - done, c->queued / 2), VIGIL__BUF_READ);
-        struct vigil__buf *buf = vigil__buf_take(&loop->pool, size, VIGIL__BUF_OUTPUT);
-        struct vigil__piece *piece = buf != NULL ? piece_append(loop, c) : NULL;
-        if (piece == NULL) {
-            if (buf != NULL)
-                vigil__buf_untake(&loop->pool, buf);
-            break;
-        }
-        piece->buf = buf;
-        piece->p = buf->data;
+    size_t done = 0;
+    do
         done += copy_to_tail(c, p + done, n - done);
-    }
+    while (done < n && tail_append(loop, c, n - done));
     queued_add(loop, c, done);
     return done;
 }
