@@ -37,8 +37,9 @@ struct vigil__piece {
     size_t n;
     vigil_done_fn *done;
     void *arg;
-    bool shared; /* buf came by reference: nothing may be appended to it */
-    bool file;   /* p is a window of a file, of which file_left bytes are not loaded yet */
+    bool shared;  /* buf came by reference: nothing may be appended to it */
+    bool passing; /* by reference until the system was asked: what it leaves is copied */
+    bool file;    /* p is a window of a file, of which file_left bytes are not loaded yet */
     vigil_fd file_fd;
     int64_t file_at, file_left;
 };

@@ -21,6 +21,7 @@ enum {
 static struct vigil__piece *piece_append(vigil_loop *loop, struct vigil__conn *c);
 static void piece_free(vigil_loop *loop, struct vigil__piece *piece);
 static void piece_end(vigil_loop *loop, struct vigil__piece *piece);
+static void output_fill(vigil_loop *loop, struct vigil__conn *c);
 static void output_sent(vigil_loop *loop, struct vigil__conn *c, size_t n);
 
 /* ---- marks ---- */
@@ -194,6 +195,46 @@ static bool worth_referring(const vigil_loop *loop, const struct vigil__buf *len
     return at >= begin && at + n <= begin + lent->cap;
 }
 
+/* Whether these are all the bytes that `data` was offered, on their way to a connection that asks
+ * the system when that returns: most likely they all go, and then no copy was needed. */
+static bool passes_through(const vigil_loop *loop, const struct vigil__conn *c, const void *p,
+                           size_t n)
+{
+    const struct vigil__conn *reader = vigil__conns(loop)->reader;
+    return reader != NULL && n == reader->held_len && p == reader->held->data + reader->held_at &&
+           c->head == NULL && c->op_out.flags == 0 && c->opened && c->connecting == NULL &&
+           !vigil__op_native(loop, VIGIL__OP_SEND);
+}
+
+static size_t output_pass(vigil_loop *loop, struct vigil__conn *c, const void *p, size_t n)
+{
+    size_t took = output_refer(loop, c, vigil__conns(loop)->lent, p, n);
+    if (took > 0)
+        c->tail->passing = true;
+    return took;
+}
+
+/* The system did not take all of what passes through.  What is left waits with us, so it may move:
+ * few bytes shall not pin a large buffer.  Without memory for them they do. */
+static void output_settle(vigil_loop *loop, struct vigil__conn *c)
+{
+    struct vigil__piece *piece = c->head;
+    if (!piece->passing)
+        return;
+    piece->passing = false;
+    if (worth_referring(loop, piece->buf, piece->p, piece->n))
+        return;
+    struct vigil__buf *buf = vigil__buf_take(&loop->pool, piece->n, VIGIL__BUF_OUTPUT);
+    if (buf == NULL)
+        return;
+    memcpy(buf->data, piece->p, piece->n);
+    vigil__buf_drop(&loop->pool, piece->buf);
+    piece->buf = buf;
+    piece->p = buf->data;
+    piece->shared = false;
+    output_fill(loop, c);
+}
+
 size_t vigil__output_take(vigil_loop *loop, struct vigil__conn *c, struct vigil__buf *lent,
                           const void *p, size_t n)
 {
@@ -208,7 +249,11 @@ size_t vigil_send(vigil_loop *loop, vigil_conn conn, const void *p, size_t n)
         return 0;
     size_t high = vigil__memory_high(loop, c);
     size_t fits = vigil__min(n, c->queued < high ? high - c->queued : 0);
-    size_t took = fits > 0 ? vigil__output_take(loop, c, vigil__conns(loop)->lent, p, fits) : 0;
+    size_t took = 0;
+    if (VIGIL_LIKELY(fits == n) && passes_through(loop, c, p, n))
+        took = output_pass(loop, c, p, n);
+    else if (fits > 0)
+        took = vigil__output_take(loop, c, vigil__conns(loop)->lent, p, fits);
     if (took > 0)
         vigil__output_later(loop, c);
     if (took < n)
@@ -499,6 +544,7 @@ static int output_start(vigil_loop *loop, struct vigil__conn *c, struct vigil__r
         return 0;
     }
     if (status == 0) { /* the peer is slow: from now on its stall counts */
+        output_settle(loop, c);
         c->sent_at = loop->now;
         vigil__stamp_note(loop, c);
         vigil__deadline_arm(loop, c);

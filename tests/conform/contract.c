@@ -512,6 +512,46 @@ CONFORM(input_sent_on_is_kept_when_it_is_half_of_its_buffer_and_4_KiB_else_copie
     sends_on(backend, 4096, 2048, 2048, false);
 }
 
+/* An echo of `n` bytes, all of them sent on, where the system takes none at first if `full`;
+ * answers the memory that this held. */
+static uint64_t passes(const char *backend, size_t n, bool full)
+{
+    static uint8_t input[65536], got[1 << 20];
+    struct rig rig;
+    vigil_conn conn;
+    size_t before = 0;
+    rig_open_loop(&rig, backend, NULL);
+    rig.on_data = rig_echo;
+    int fd = adopted_pair(&rig, NULL, &conn);
+    RIG_UNTIL(&rig, rig.opened == 1);
+    while (full && send(vigil_conn_fd(rig.loop, conn), "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1)
+        before++;
+    fill(input, n, 3);
+    EQ_INT(n, write(fd, input, n));
+    RIG_UNTIL(&rig, rig.used_total == n);
+    uint64_t memory = full ? rig_stats(&rig).memory : rig_stats(&rig).memory_max;
+    pair_gets(&rig, fd, got, before + n);
+    EQ_INT(0, memcmp(got + before, input, n));
+    rig_settle(&rig);
+    EQ_INT(0, rig_stats(&rig).memory);
+    close(fd);
+    rig_settle(&rig);
+    rig_close(&rig);
+    return memory;
+}
+
+CONFORM(input_sent_on_whole_is_copied_only_when_the_system_leaves_some)
+{
+    if (test_kernel_performs(backend) || TEST_IN_WORLD)
+        SKIP("there a receive takes a buffer of another size, or sockets are not so full");
+    EQ_INT(65536, passes(backend, 64, false), "the buffer of the receive alone");
+    EQ_INT(65536, passes(backend, 20000, false));
+    EQ_INT(256, passes(backend, 64, true), "few bytes do not pin it");
+    EQ_INT(65536, passes(backend, 20000, true), "a copy, as large as buffers are");
+    EQ_INT(16384, passes(backend, 4097, true));
+    EQ_INT(65536, passes(backend, 40000, true), "most of it is kept as it is");
+}
+
 /* What is to arrive, and the input that it is made of. */
 static struct {
     uint8_t input[65536], bytes[3 * 65536];
