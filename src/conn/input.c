@@ -389,7 +389,8 @@ void vigil__input_offer(vigil_loop *loop, struct vigil__conn *c)
 static bool input_steady(const vigil_loop *loop, const struct vigil__conn *c)
 {
     return c->held_len == 0 && c->op_in.active && (c->op_in.flags & VIGIL__OP_MULTI) != 0 &&
-           !c->drain && !c->eof_seen && input_wanted(c) && !vigil__memory_short(loop);
+           !c->drain && !c->eof_seen && !c->finishing && !input_waits(c) &&
+           !vigil__memory_short(loop);
 }
 
 /* What follows when `data` has had its say: the end of input, the limit, or more reading. */
