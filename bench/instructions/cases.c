@@ -45,8 +45,8 @@ int clock_gettime(clockid_t clock, struct timespec *now)
     (void)clock;
     clock_reads++;
     clock_ns += 1000;
-    now->tv_sec = clock_ns / VIGIL_S(1);
-    now->tv_nsec = clock_ns % VIGIL_S(1);
+    now->tv_sec = (time_t)(clock_ns / VIGIL_S(1));
+    now->tv_nsec = (long)(clock_ns % VIGIL_S(1));
     return 0;
 }
 
