@@ -36,13 +36,17 @@ int vigil__sim_choices_init(vigil_sim *sim)
     return sim->choices != NULL && sim->values != NULL ? 0 : VIGIL_ENOMEM;
 }
 
-void vigil__sim_choices_clear(vigil_sim *sim)
+static void trace_free(vigil_sim *sim)
 {
-    if (sim->given != NULL)
-        vigil__free(&sim->memory, sim->given,
-                    vigil__max(sim->options.byte_count, 1) * sizeof(*sim->given));
     vigil__free(&sim->memory, sim->choices, sim->choice_room * sizeof(*sim->choices));
     vigil__free(&sim->memory, sim->values, sim->choice_room * sizeof(*sim->values));
+}
+
+void vigil__sim_choices_clear(vigil_sim *sim)
+{
+    vigil__free(&sim->memory, sim->given,
+                vigil__max(sim->options.byte_count, 1) * sizeof(*sim->given));
+    trace_free(sim);
 }
 
 void vigil__sim_note(vigil_sim *sim, uint64_t what)
@@ -83,7 +87,7 @@ static bool have_room(vigil_sim *sim)
     }
     memcpy(choices, sim->choices, was * sizeof(*choices));
     memcpy(values, sim->values, was * sizeof(*values));
-    vigil__sim_choices_clear(sim);
+    trace_free(sim);
     sim->choices = choices;
     sim->values = values;
     sim->choice_room = room;

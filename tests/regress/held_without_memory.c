@@ -52,6 +52,7 @@ static int try_one(const char *backend)
     struct two_hosts two;
     two_hosts_open(&two, backend, NULL, NULL);
     vigil_loop_close(two.server);
+    two.server = NULL;
     const vigil_loop_options options = { .host = two.server_host,
                                          .backend = backend,
                                          .memory_limit = 256 << 10 };

@@ -15,11 +15,22 @@ struct two_hosts {
     vigil_loop *server, *clients;
 };
 
+/* For a row that ends in its midst. */
+static void two_hosts_leave(void *arg)
+{
+    struct two_hosts *two = arg;
+    vigil_loop_close(two->clients);
+    vigil_loop_close(two->server);
+    vigil_sim_close(two->sim);
+}
+
 /* The backends by name, or NULL for the world's choice; `link` lies between, NULL is the usual. */
 static void two_hosts_open(struct two_hosts *two, const char *server_backend,
                            const char *client_backend, const vigil_sim_link *link)
 {
+    *two = (struct two_hosts){ 0 };
     REQUIRE(vigil_sim_open(&two->sim, NULL) == 0);
+    test_on_leave(two_hosts_leave, two);
     two->server_host = vigil_sim_host(two->sim, "10.0.0.1", NULL);
     two->client_host = vigil_sim_host(two->sim, "10.0.0.2", NULL);
     if (link != NULL)
@@ -38,6 +49,7 @@ static void two_hosts_run(struct two_hosts *two, vigil_ns for_ns)
 /* Everything must have been given back. */
 static void two_hosts_close(struct two_hosts *two)
 {
+    test_on_leave(NULL, NULL);
     vigil_loop_close(two->clients);
     vigil_loop_close(two->server);
     OK(vigil_sim_check_balance(two->sim), "%s", vigil_sim_failure(two->sim));

@@ -238,6 +238,21 @@ TEST(bytes_are_choices)
     OK(sim == NULL);
 }
 
+/* A world makes room for more choices than it had any for at first, and reads on. */
+TEST(bytes_last_for_thousands_of_choices)
+{
+    uint8_t bytes[3000];
+    memset(bytes, 'x', sizeof(bytes));
+    vigil_sim *sim = world(&(vigil_sim_options){ .bytes = bytes, .byte_count = sizeof(bytes) });
+    uint32_t first = 0;
+    for (int i = 0; i < 2000; i++) {
+        uint32_t made = vigil_sim_choose(sim, "mine", 1 << 20);
+        first = i == 0 ? made : first;
+        EQ_INT(first, made, "%d", i);
+    }
+    vigil_sim_close(sim);
+}
+
 /* Fails when three choices among many are what it takes; `arg` counts the runs. */
 static void three_of_many(vigil_sim *sim, void *arg)
 {
