@@ -308,7 +308,7 @@ demo:  ## see the tutorial alive: an echo server, its clients, every byte checke
 
 test:  ## everything that fits into 8 minutes, with each step's time
 	@scripts/setup test
-	@$(STEPS) everything test-clang check test-unit test-conform test-regress test-fuzz \
+	@$(STEPS) everything check test-unit test-conform test-regress test-fuzz \
 	    test-kqueue test-models test-fault test-sim-fault test-orders test-sim-conform \
 	    test-sim test-sim-runner test-sim-asan test-tutorial test-examples test-tool \
 	    test-package test-battery test-asan
