@@ -150,7 +150,7 @@ $(B)/bench/%: bench/%.c $(B)/libvigil.a
 	$(call program,$(PUBLIC_FLAGS))
 
 # The peers are no part of `everything`: the library and its tests need none of their packages.
-$(PEERS): $(wildcard bench/peers/*) bench/server.h $(B)/flags $(B)/bench/packages
+$(PEERS): $(wildcard bench/peers/* bench/*.h) $(B)/flags $(B)/bench/packages
 	$(call say,PEER)
 	$(Q)CC='$(CC)' CFLAGS='$(CFLAGS)' LDFLAGS='$(LDFLAGS)' bench/peers/build $@ \
 	    $(wildcard bench/peers/$(@F).*)

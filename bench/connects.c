@@ -20,8 +20,9 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "clock.h"
 
 enum {
     SIZE = 64,
@@ -51,13 +52,6 @@ static void die(const char *what)
 {
     (void)fprintf(stderr, "connects: %s: %s\n", what, strerror(errno));
     exit(1);
-}
-
-static int64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
 static void client_watch(struct client *client, int operation, uint32_t events)

@@ -22,9 +22,9 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "contender.h"
 
 enum {
@@ -56,13 +56,6 @@ static void die(const char *what)
 {
     (void)fprintf(stderr, "driver: %s: %s\n", what, strerror(errno));
     exit(1);
-}
-
-static int64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
 static void pattern_fill(void)

@@ -11,17 +11,14 @@
 #define _GNU_SOURCE
 #include <stdint.h>
 #include <sys/epoll.h>
-#include <time.h>
 
-#include "server.h"
+#include "pending.h"
 
 enum { EVENTS_MAX = 256, SWEEP_MS = 1000 };
 
 struct connection {
     int fd;
-    size_t start;  /* of what is left in pending */
-    size_t length; /* of what is left; reading goes on when it is 0 */
-    unsigned char *pending;
+    struct pending pending;
     int64_t active_ms;
     struct connection *next, *previous;
 };
@@ -33,13 +30,6 @@ static struct {
     int64_t now_ms, sweep_ms;
     struct connection *connections;
 } server;
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* `connection` is NULL for the listener. */
 static void watch(int operation, int fd, uint32_t events, struct connection *connection)
@@ -83,19 +73,15 @@ static void connection_close(struct connection *connection)
     if (connection->next)
         connection->next->previous = connection->previous;
     close(connection->fd);
-    free(connection->pending);
+    free(connection->pending.bytes);
     free(connection);
     listener_rest(false);
 }
 
 static bool pending_keep(struct connection *connection, const unsigned char *bytes, size_t length)
 {
-    connection->pending = malloc(length);
-    if (!connection->pending)
+    if (!pending_fill(&connection->pending, bytes, length))
         return false;
-    memcpy(connection->pending, bytes, length);
-    connection->start = 0;
-    connection->length = length;
     watch(EPOLL_CTL_MOD, connection->fd, EPOLLOUT, connection);
     return true;
 }
@@ -114,19 +100,11 @@ static void echo_once(struct connection *connection)
 
 static void flush(struct connection *connection)
 {
-    ssize_t sent = server_send(connection->fd, connection->pending + connection->start,
-                               connection->length);
-    if (sent < 0) {
+    ssize_t left = pending_send(connection->fd, &connection->pending);
+    if (left < 0)
         connection_close(connection);
-        return;
-    }
-    connection->start += (size_t)sent;
-    connection->length -= (size_t)sent;
-    if (connection->length > 0)
-        return;
-    free(connection->pending);
-    connection->pending = NULL;
-    watch(EPOLL_CTL_MOD, connection->fd, EPOLLIN, connection);
+    else if (left == 0)
+        watch(EPOLL_CTL_MOD, connection->fd, EPOLLIN, connection);
 }
 
 static void accept_some(void)
@@ -160,7 +138,7 @@ static void serve(struct connection *connection)
         return;
     }
     connection->active_ms = server.now_ms;
-    if (connection->length > 0)
+    if (connection->pending.length > 0)
         flush(connection);
     else
         echo_once(connection);
@@ -184,7 +162,7 @@ int main(int argc, char **argv)
         if (count == 0)
             listener_rest(false);
         if (server.idle)
-            server.now_ms = now_ms();
+            server.now_ms = server_now_ms();
         for (int i = 0; i < count; i++)
             serve(events[i].data.ptr);
         if (server.idle && server.now_ms >= server.sweep_ms)

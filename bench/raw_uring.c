@@ -16,7 +16,6 @@
 #include <stdint.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <time.h>
 
 #include "server.h"
 
@@ -327,13 +326,6 @@ static void sweep(void)
     ring.sweep_ms = ring.now_ms + SWEEP_MS;
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static void dispatch(const struct io_uring_cqe *cqe)
 {
     void *of = (void *)(uintptr_t)(cqe->user_data & ~(uint64_t)3);
@@ -354,7 +346,7 @@ static void run(void)
         if (ring.resting && head == atomic_load_explicit(ring.cq_tail, memory_order_acquire))
             accept_more();
         if (ring.idle)
-            ring.now_ms = now_ms();
+            ring.now_ms = server_now_ms();
         while (head != atomic_load_explicit(ring.cq_tail, memory_order_acquire)) {
             struct io_uring_cqe cqe = ring.cqes[head & ring.cq_mask];
             atomic_store_explicit(ring.cq_head, ++head, memory_order_release);

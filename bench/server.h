@@ -20,6 +20,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "clock.h"
+
 enum {
     READ_SIZE = 65536,
     BACKLOG = 4096,
@@ -119,6 +121,12 @@ static inline ssize_t server_send(int fd, const unsigned char *bytes, size_t len
     if (sent < 0)
         return errno == EAGAIN || errno == EINTR ? 0 : -1;
     return sent;
+}
+
+/* For those who note when they last heard of each connection. */
+static inline int64_t server_now_ms(void)
+{
+    return now_ns() / 1000000;
 }
 
 #endif /* BENCH_SERVER_H */

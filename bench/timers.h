@@ -17,8 +17,9 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "clock.h"
 
 enum {
     TIMERS = 1000000,
@@ -33,13 +34,6 @@ static void timer_insert(uint32_t timer, uint32_t delay); /* each of the numbers
 static void timer_move(uint32_t timer, uint32_t delay);
 static void timer_cancel(uint32_t timer);
 static void timers_turn(void); /* fires what is due, without waiting */
-
-static int64_t read_ns(clockid_t id)
-{
-    struct timespec now;
-    clock_gettime(id, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 /* What is done here is computed: the time in which others had the processor does not count. */
 static int64_t used_ns(void)

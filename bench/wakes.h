@@ -19,8 +19,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "clock.h"
 
 enum { ROUND_TRIPS = 20000, POSTS = 1000000, POSTS_AT_ONCE = 10000 };
 
@@ -30,13 +31,6 @@ static unsigned wakes_served; /* by the loop's thread */
 static void loop_open(void);
 static void loop_wake(void);  /* any thread; its callback calls wake_served() */
 static void loop_serve(void); /* turns until ROUND_TRIPS wakes were served */
-
-static int64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 static void wake_served(void)
 {

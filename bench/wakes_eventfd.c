@@ -7,7 +7,7 @@
 #include <stdatomic.h>
 #include <sys/epoll.h>
 
-#include "wakes.h"
+#include "posts.h"
 
 struct call {
     struct call *next;
@@ -18,7 +18,6 @@ struct call {
 static int epoll, wakes;
 static _Atomic(struct call *) posted;
 static struct call calls[POSTS];
-static unsigned called;
 
 static void loop_open(void)
 {
@@ -51,8 +50,9 @@ static void on_call(void *arg)
 }
 
 /* Wakes only when nothing was there: then the loop has not been told yet. */
-static void post(struct call *call)
+static void post(unsigned i)
 {
+    struct call *call = &calls[i];
     struct call *head = atomic_load_explicit(&posted, memory_order_relaxed);
     call->fn = on_call;
     do
@@ -78,35 +78,11 @@ static void take(void)
         first->fn(first->arg);
 }
 
-static void *post_all(void *ignored)
-{
-    for (unsigned i = 0; i < POSTS; i++)
-        post(&calls[i]);
-    return ignored;
-}
-
-static void measure_posts(void)
+static void turn(void)
 {
     struct epoll_event event;
-    pthread_t other;
-    int64_t began = now_ns();
-    while (called < POSTS) {
-        for (unsigned i = 0; i < POSTS_AT_ONCE; i++)
-            post(&calls[called + i]);
-        (void)epoll_wait(epoll, &event, 1, -1); /* it was woken */
-        take();
-    }
-    printf("post %.1f\n", (double)(now_ns() - began) / POSTS);
-    called = 0;
-    began = now_ns();
-    if (pthread_create(&other, NULL, post_all, NULL) != 0)
-        exit(1);
-    while (called < POSTS) {
-        (void)epoll_wait(epoll, &event, 1, -1);
-        take();
-    }
-    printf("post-other %.1f\n", (double)(now_ns() - began) / POSTS);
-    (void)pthread_join(other, NULL); /* it has posted everything */
+    (void)epoll_wait(epoll, &event, 1, -1); /* it was woken */
+    take();
 }
 
 int main(void)

@@ -7,11 +7,10 @@
 
 #include <vigil.h>
 
-#include "wakes.h"
+#include "posts.h"
 
 static vigil_loop *loop;
 static vigil_remote *remote;
-static unsigned called;
 
 static void loop_open(void)
 {
@@ -53,38 +52,14 @@ static void on_call(vigil_loop *of, void *arg, int status)
     called++;
 }
 
-static void *post_all(void *ignored)
+static void post(unsigned i)
 {
-    for (unsigned i = 0; i < POSTS; i++) {
-        int err;
-        while ((err = vigil_post(remote, on_call, NULL)) == VIGIL_EFULL)
-            (void)sched_yield(); /* it always succeeds */
-        if (err < 0)
-            exit(1);
-    }
-    return ignored;
-}
-
-static void measure_posts(void)
-{
-    pthread_t other;
-    int64_t began = now_ns();
-    while (called < POSTS) {
-        for (unsigned i = 0; i < POSTS_AT_ONCE; i++)
-            if (vigil_post(remote, on_call, NULL) < 0)
-                exit(1);
-        for (unsigned end = (called / POSTS_AT_ONCE + 1) * POSTS_AT_ONCE; called < end;)
-            turn();
-    }
-    printf("post %.1f\n", (double)(now_ns() - began) / POSTS);
-    called = 0;
-    began = now_ns();
-    if (pthread_create(&other, NULL, post_all, NULL) != 0)
+    (void)i; /* all are the same */
+    int err;
+    while ((err = vigil_post(remote, on_call, NULL)) == VIGIL_EFULL)
+        (void)sched_yield(); /* it always succeeds */
+    if (err < 0)
         exit(1);
-    while (called < POSTS)
-        turn();
-    printf("post-other %.1f\n", (double)(now_ns() - began) / POSTS);
-    (void)pthread_join(other, NULL); /* it has posted everything */
 }
 
 int main(void)

@@ -8,13 +8,12 @@
 #define _GNU_SOURCE
 #include <ev.h>
 
-#include "../server.h"
+#include "../pending.h"
 
 struct connection {
     ev_io io;
     ev_timer timer;
-    size_t start, length; /* of what is left in pending; nothing is read meanwhile */
-    unsigned char *pending;
+    struct pending pending;
 };
 
 static ev_io listener;
@@ -26,7 +25,7 @@ static void connection_close(struct ev_loop *loop, struct connection *connection
     ev_io_stop(loop, &connection->io);
     ev_timer_stop(loop, &connection->timer);
     close(connection->io.fd);
-    free(connection->pending);
+    free(connection->pending.bytes);
     free(connection);
 }
 
@@ -40,12 +39,8 @@ static void turn_to(struct ev_loop *loop, struct connection *connection, int eve
 static bool pending_keep(struct ev_loop *loop, struct connection *connection,
                          const unsigned char *bytes, size_t length)
 {
-    connection->pending = malloc(length);
-    if (!connection->pending)
+    if (!pending_fill(&connection->pending, bytes, length))
         return false;
-    memcpy(connection->pending, bytes, length);
-    connection->start = 0;
-    connection->length = length;
     turn_to(loop, connection, EV_WRITE);
     return true;
 }
@@ -65,19 +60,11 @@ static void echo_once(struct ev_loop *loop, struct connection *connection)
 
 static void flush(struct ev_loop *loop, struct connection *connection)
 {
-    ssize_t sent = server_send(connection->io.fd, connection->pending + connection->start,
-                               connection->length);
-    if (sent < 0) {
+    ssize_t left = pending_send(connection->io.fd, &connection->pending);
+    if (left < 0)
         connection_close(loop, connection);
-        return;
-    }
-    connection->start += (size_t)sent;
-    connection->length -= (size_t)sent;
-    if (connection->length > 0)
-        return;
-    free(connection->pending);
-    connection->pending = NULL;
-    turn_to(loop, connection, EV_READ);
+    else if (left == 0)
+        turn_to(loop, connection, EV_READ);
 }
 
 static void on_ready(struct ev_loop *loop, ev_io *io, int events)
@@ -86,7 +73,7 @@ static void on_ready(struct ev_loop *loop, ev_io *io, int events)
     (void)events;
     if (idle)
         ev_timer_again(loop, &connection->timer);
-    if (connection->length > 0)
+    if (connection->pending.length > 0)
         flush(loop, connection);
     else
         echo_once(loop, connection);

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * posts.h -- what a call costs that is posted to a loop, for those whose wake-up carries one: by
+ * the loop's own thread, and by another (see wakes.h).
+ *
+ * A program defines the functions below, and counts every call in `called`.
+ */
+#ifndef BENCH_POSTS_H
+#define BENCH_POSTS_H
+
+#include "wakes.h"
+
+static unsigned called; /* by the loop's thread */
+
+static void post(unsigned i); /* the i-th call; any thread */
+static void turn(void);       /* waits until there is something to do, and does it */
+
+static void *post_all(void *ignored)
+{
+    for (unsigned i = 0; i < POSTS; i++)
+        post(i);
+    return ignored;
+}
+
+static void measure_posts(void)
+{
+    pthread_t other;
+    int64_t began = now_ns();
+    while (called < POSTS) {
+        const unsigned first = called;
+        for (unsigned i = 0; i < POSTS_AT_ONCE; i++)
+            post(first + i);
+        while (called < first + POSTS_AT_ONCE)
+            turn();
+    }
+    printf("post %.1f\n", (double)(now_ns() - began) / POSTS);
+    called = 0;
+    began = now_ns();
+    if (pthread_create(&other, NULL, post_all, NULL) != 0)
+        exit(1);
+    while (called < POSTS)
+        turn();
+    printf("post-other %.1f\n", (double)(now_ns() - began) / POSTS);
+    (void)pthread_join(other, NULL); /* it has posted everything */
+}
+
+#endif /* BENCH_POSTS_H */
