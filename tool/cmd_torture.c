@@ -234,11 +234,10 @@ static int usage_check(const struct args *args)
 /* Whether every name of a list with commas is a probe's. */
 static bool names_check(const char *option, const char *list)
 {
-    for (const char *at = list; at && *at;
-         at += *at == ',') { /* one that ends in a comma is well */
-        const size_t len = strcspn(at, ",");
+    size_t len = 0;
+    for (const char *at = probe_name_next(&list, &len); at; at = probe_name_next(&list, &len)) {
         size_t i = 0;
-        while (probes[i] && (strlen(probes[i]->name) != len || strncmp(probes[i]->name, at, len)))
+        while (probes[i] && !probe_has_name(probes[i], at, len))
             i++;
         if (!probes[i]) {
             char name[ARGS_QUOTED_MAX];
@@ -248,7 +247,6 @@ static bool names_check(const char *option, const char *list)
                           option, args_quote(quoted, name));
             return false;
         }
-        at += len;
     }
     return true;
 }

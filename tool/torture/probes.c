@@ -6,6 +6,8 @@
  *
  * Part of the command `vigil`, on the public header alone.
  */
+#include <string.h>
+
 #include "hazards/hazards.h"
 #include "torture.h"
 
@@ -32,3 +34,18 @@ const struct probe *const probes[] = {
     &probe_graceful_stop,
     NULL,
 };
+
+const char *probe_name_next(const char **list, size_t *len)
+{
+    const char *name = *list;
+    if (!name || !*name)
+        return NULL;
+    *len = strcspn(name, ",");
+    *list += *len + (name[*len] == ',');
+    return name;
+}
+
+bool probe_has_name(const struct probe *probe, const char *name, size_t len)
+{
+    return strlen(probe->name) == len && strncmp(probe->name, name, len) == 0;
+}

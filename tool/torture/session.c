@@ -56,7 +56,7 @@ static int run_error(struct session *session, const char *format, ...)
 static void probes_run(struct session *session);
 static void progress(const struct session *session, const char *name);
 static int session_end(struct session *session, int status);
-static bool named(const char *list, const char *name);
+static bool named(const char *list, const struct probe *probe);
 static void signals_catch(void);
 
 static volatile int interrupted;
@@ -76,8 +76,8 @@ int session_run(const struct session_settings *settings, const struct args *args
 
 bool session_chosen(const struct session_settings *settings, const struct probe *probe)
 {
-    return (!settings->only || named(settings->only, probe->name)) &&
-           (!settings->skip || !named(settings->skip, probe->name));
+    return (!settings->only || named(settings->only, probe)) &&
+           (!settings->skip || !named(settings->skip, probe));
 }
 
 static int session_open(struct session *session, const struct args *args)
@@ -255,15 +255,13 @@ static int session_end(struct session *session, int status)
     return interrupted ? EXIT_SIGNAL + interrupted : status;
 }
 
-/* Whether a list with commas has that name in it. */
-static bool named(const char *list, const char *name)
+/* Whether a list with commas has it. */
+static bool named(const char *list, const struct probe *probe)
 {
-    const size_t len = strlen(name);
-    for (const char *at = list; *at; at += *at == ',') {
-        const size_t word = strcspn(at, ",");
-        if (word == len && strncmp(at, name, len) == 0)
+    size_t len = 0;
+    for (const char *at = probe_name_next(&list, &len); at; at = probe_name_next(&list, &len)) {
+        if (probe_has_name(probe, at, len))
             return true;
-        at += word;
     }
     return false;
 }

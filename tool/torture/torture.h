@@ -100,6 +100,11 @@ struct probe {
 /* The probes in the order in which they run, NULL behind the last. */
 extern const struct probe *const probes[];
 
+/* The next name in a list with commas, of `*len` bytes, and `*list` goes behind it; NULL at the
+ * end, also where the list is NULL.  A comma may end it. */
+const char *probe_name_next(const char **list, size_t *len);
+bool probe_has_name(const struct probe *probe, const char *name, size_t len);
+
 /* Runs one probe, and sees whether the server is well afterwards.  False: it is not, and nothing
  * more can be found out. */
 bool torture_probe(struct torture *t, const struct probe *probe, struct finding *finding);
