@@ -6,6 +6,7 @@
 
 import ctypes
 import os
+import re
 import resource
 import signal
 import socket
@@ -36,6 +37,13 @@ KINDS = {  # name: (what to call it, command below the build directory, prints i
 # Those of the benchmark that stand on one way to wait, which is their own, and end at SIGTERM.
 ALONE = [name for name, (_, command, _) in KINDS.items()
          if command[0].startswith("bench/") and name != "bench"]
+
+
+def backends_lacking(build):
+    """The backends that do not work on this machine: why, by name."""
+    table = subprocess.run([os.path.join(build, "vigil"), "backends"], capture_output=True,
+                           text=True)
+    return dict(re.findall(r"(?m)^[* ] (\w+) .* no: (.+)$", table.stdout))
 
 
 class Fail(Exception):
