@@ -74,32 +74,40 @@ struct vigil__conn {
     /* What it is. */
     bool socket_in, socket_out;
     bool blocking_in, blocking_out;
-    bool opened; /* `open` has run, or there is none */
+    bool opened;        /* `open` has run, or there is none */
+    bool wake_at_empty; /* who waits after a cut is told when the queue is empty, not at out_low */
 
-    /* Input. */
-    bool paused;
-    bool memory_wait; /* in loop's memory list */
-    bool modest;    /* the kernel's buffers ran out: next it asks for one, and others get theirs */
-    bool offer_due; /* it waited when what is held was to be offered */
-    bool starved;   /* memory is short: it reads again when that or its own output has gone */
-    bool eof_seen;  /* the system said so */
-    bool eof_told;  /* `eof` was called, or nobody is to be told */
-    bool drain;     /* read what is there, then finish */
-    bool in_data;   /* `data` is running */
+    /* All that it is not while messages come and go, looked at as one number: see conn_steady() */
+    union {
+        uint32_t unsteady;
+        struct {
+            uint8_t todo;
+            bool two_ways : 1; /* not one socket for input and output */
 
-    /* Output. */
-    bool end_asked;
-    bool finishing;     /* input is thrown away */
-    bool out_done;      /* FIN is out */
-    bool cut;           /* a send was cut short: who waits is told at out_low, or */
-    bool wake_at_empty; /* when the queue is empty */
-    bool writable_due;  /* `writable` among them */
+            /* Input. */
+            bool paused : 1;
+            bool memory_wait : 1; /* in loop's memory list */
+            bool modest : 1;      /* the kernel's buffers ran out: it asks for one at a time */
+            bool offer_due : 1;   /* it waited when what is held was to be offered */
+            bool starved : 1;     /* memory is short: its own output goes first */
+            bool eof_seen : 1;    /* the system said so */
+            bool eof_told : 1;    /* `eof` was called, or nobody is to be told */
+            bool drain : 1;       /* read what is there, then finish */
+            bool in_data : 1;     /* `data` is running */
 
-    /* The end. */
-    bool closing, reset;
+            /* Output. */
+            bool end_asked : 1;
+            bool finishing : 1;    /* input is thrown away */
+            bool out_done : 1;     /* FIN is out */
+            bool cut : 1;          /* a send was cut short: who waits is told at out_low */
+            bool writable_due : 1; /* `writable` among them */
+
+            /* The end. */
+            bool closing : 1, reset : 1;
+        };
+    };
     int why; /* before it closes: why output failed */
 
-    uint8_t todo;
     struct vigil__link all;     /* of the loop's connections */
     struct vigil__link work;    /* waits for its todo; when closing: for its close */
     struct vigil__link flush;   /* has output to bring away */

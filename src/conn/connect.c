@@ -219,6 +219,7 @@ static int adopt_sides(vigil_loop *loop, struct vigil__conn *c, vigil_fd in, vig
         return status;
     c->fd_in = in;
     c->fd_out = out;
+    c->two_ways = in != out || !c->socket_in;
     return 0;
 }
 
