@@ -202,6 +202,11 @@ static int machine_sendv(void *self, vigil_fd fd, const vigil_iov *iov, size_t c
     return machine_take(fd, iov, count);
 }
 
+static int machine_send(void *self, vigil_fd fd, const void *p, size_t n)
+{
+    return machine_sendv(self, fd, &(vigil_iov){ p, n }, 1);
+}
+
 static int machine_writev(void *self, vigil_fd fd, const vigil_iov *iov, size_t count)
 {
     (void)self;
@@ -549,6 +554,7 @@ static const vigil_host machine_host = {
     .connect = machine_connect,
     .socket_error = machine_socket_error,
     .recv = machine_recv,
+    .send = machine_send,
     .sendv = machine_sendv,
     .shutdown = machine_shutdown,
     .option = machine_option,

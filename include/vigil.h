@@ -665,7 +665,7 @@ typedef struct vigil_conn_info {
     uint64_t bytes_in;       /* received, and */
     uint64_t bytes_out;      /* accepted by the system, since the start */
     vigil_ns opened;         /* vigil_now() then */
-    vigil_ns progress;       /* vigil_now() when a byte last moved */
+    vigil_ns progress;       /* vigil_now() when a byte last moved, at the latest */
     const char *waiting_for; /* "input", "room in the output of another", ...; static storage */
     vigil_conn blocked_on;   /* whose output, when that is what it waits for; else {0} */
     vigil_listener listener; /* where it came from, or {0} */
@@ -724,7 +724,8 @@ typedef struct vigil_stats {
 #undef VIGIL_STATS_MEMBER
 } vigil_stats;
 
-/* Copies the counters; each is whole, together they are not a snapshot.  Any thread. */
+/* Copies the counters; each is whole, together they are not a snapshot, and on any thread but the
+ * loop's what is counted in the turn under way may come with its end.  Any thread. */
 VIGIL_API void vigil_stats_get(const vigil_loop *loop, vigil_stats *out);
 
 typedef void vigil_text_fn(void *arg, const char *text, size_t len);

@@ -23,7 +23,9 @@
 
 #define VIGIL_LIKELY(x)   __builtin_expect(!!(x), 1)
 #define VIGIL_UNLIKELY(x) __builtin_expect(!!(x), 0)
-/* A function of rare work, kept out of its caller, which then saves no registers for it. */
+/* A function that is kept out of its caller, which then saves no registers for it. */
+#define VIGIL_APART __attribute__((noinline))
+/* The same, of rare work. */
 #define VIGIL_COLD __attribute__((cold, noinline))
 
 /* Answers that only the floors below a connection give each other; never seen by a caller. */

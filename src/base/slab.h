@@ -16,8 +16,8 @@ enum {
 };
 
 struct vigil__slot {
-    uint32_t generation; /* odd: taken */
     uint32_t index;      /* its own; while free: the next free one */
+    uint32_t generation; /* odd: taken */
 };
 
 struct vigil__slab {

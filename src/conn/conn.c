@@ -49,6 +49,7 @@ static void conns_destroy(vigil_loop *loop)
                              VIGIL_OWNER(conns->all_listeners.next, struct vigil__listener, all));
     while (!vigil__list_empty(&conns->all))
         conn_free(loop, VIGIL_OWNER(conns->all.next, struct vigil__conn, all), tell);
+    vigil__straight_rest(loop);
     vigil__slab_clear(&conns->conns);
     vigil__slab_clear(&conns->listeners);
     vigil__pieces_clear(loop);
@@ -127,14 +128,21 @@ int vigil__conn_new(vigil_loop *loop, const vigil_conn_ops *ops, void *ctx,
         return VIGIL_ENOMEM;
     }
     conn_init(loop, c);
-    c->ops = ops != NULL ? ops : &none;
+    vigil__conn_set_ops(c, ops != NULL ? ops : &none);
     c->ctx = ctx;
     c->limits = limits;
+    c->narrow = limits->value.out_high < VIGIL__BUF_READ;
     limits->refs++;
     vigil__list_append(&conns->all, &c->all);
     vigil__gauge(&loop->stats.conns, conns->conns.live);
     *out = c;
     return 0;
+}
+
+void vigil__conn_set_ops(struct vigil__conn *c, const vigil_conn_ops *ops)
+{
+    c->ops = ops;
+    c->deaf = ops->data == NULL;
 }
 
 int vigil__conn_socket(vigil_loop *loop, struct vigil__conn *c, vigil_fd fd)
@@ -219,7 +227,7 @@ static void conn_work(vigil_loop *loop, struct vigil__conn *c)
             steps[i].run(loop, c);
 }
 
-static void conns_flush(vigil_loop *loop)
+void vigil__conns_flush(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     if (VIGIL_LIKELY(vigil__list_empty(&conns->flush)) || conns->flushing)
@@ -235,21 +243,34 @@ static void conns_flush(vigil_loop *loop)
     conns->flushing = false;
 }
 
+/* Adds what was counted in this turn to the loop's counters. */
+static void conns_tally(vigil_loop *loop)
+{
+    struct vigil__tally *tally = &vigil__conns(loop)->tally;
+    vigil__count(&loop->stats.bytes_in, tally->bytes_in);
+    vigil__count(&loop->stats.bytes_out, tally->bytes_out);
+    vigil__count(&loop->stats.receives, tally->receives);
+    vigil__count(&loop->stats.sends, tally->sends);
+    *tally = (struct vigil__tally){ 0 };
+}
+
 /* What is noted while this runs waits for the next turn: no chain of it starves the rest. */
 static void conns_work(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
+    vigil__straight_rest(loop);
+    conns_tally(loop);
     vigil__memory_work(loop);
     if (conns->listeners_work)
         vigil__listeners_work(loop);
-    conns_flush(loop);
+    vigil__conns_flush(loop);
     struct vigil__link todo;
     vigil__list_move(&todo, &conns->work);
     while (!vigil__list_empty(&todo)) {
         struct vigil__conn *c = VIGIL_OWNER(todo.next, struct vigil__conn, work);
         vigil__list_remove(&c->work);
         conn_work(loop, c);
-        conns_flush(loop);
+        vigil__conns_flush(loop);
     }
 }
 
@@ -271,7 +292,6 @@ static void record_late(vigil_loop *loop, struct vigil__conn *c, struct vigil__r
 static void conns_record(vigil_loop *loop, struct vigil__record *record)
 {
     unsigned kind = vigil__key_kind(record->key);
-    vigil__conns(loop)->records++;
     if (kind >= VIGIL__OWNER_LISTENER) {
         vigil__listener_record(loop, record);
         return;
@@ -347,7 +367,7 @@ void vigil__conn_reset(vigil_loop *loop, struct vigil__conn *c, int why)
 static void conns_closes(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
-    conns_flush(loop);
+    vigil__conns_flush(loop);
     while (!vigil__list_empty(&conns->closes)) {
         struct vigil__link closes;
         vigil__list_move(&closes, &conns->closes);
@@ -509,8 +529,9 @@ static void conns_abort_all(vigil_loop *loop, int why)
 
 static const struct vigil__above conns_above = {
     .record = conns_record,
-    .after_callback = conns_flush,
-    .clock_read = vigil__stamps_right,
+    .straight = vigil__straight,
+    .after_callback = vigil__conns_flush,
+    .tally = conns_tally,
     .work = conns_work,
     .deadlines = vigil__deadlines_run,
     .closes = conns_closes,

@@ -13,7 +13,6 @@
 enum {
     VIGIL__ADDRESSES_MAX = 8, /* what one WHERE may stand for */
     VIGIL__IOV_MAX = 64,      /* pieces given to the system at once */
-    VIGIL__NOTED_MAX = 64,    /* stamps to put right at the next look at the clock */
 };
 
 /* The kind in the key of an operation: whose it is. */
@@ -83,6 +82,8 @@ struct vigil__conn {
         struct {
             uint8_t todo;
             bool two_ways : 1; /* not one socket for input and output */
+            bool deaf : 1;     /* there is no `data` */
+            bool narrow : 1;   /* its mark may be below what one receive brings */
 
             /* Input. */
             bool paused : 1;
@@ -93,7 +94,6 @@ struct vigil__conn {
             bool eof_seen : 1;    /* the system said so */
             bool eof_told : 1;    /* `eof` was called, or nobody is to be told */
             bool drain : 1;       /* read what is there, then finish */
-            bool in_data : 1;     /* `data` is running */
 
             /* Output. */
             bool end_asked : 1;
@@ -129,8 +129,9 @@ struct vigil__conn {
     size_t asked; /* of the system, by the send under way */
 
     uint64_t bytes_in, bytes_out;
-    vigil_ns opened_at, moved_at, sent_at; /* when a byte moved; when output last progressed */
-    vigil_ns linger_due, own_due;          /* VIGIL_FOREVER: none */
+    vigil_ns opened_at;
+    vigil_ns moved_at, sent_at;   /* the look at the clock before a byte moved; before output did */
+    vigil_ns linger_due, own_due; /* VIGIL_FOREVER: none */
 };
 
 struct vigil__listening {
@@ -161,6 +162,8 @@ struct vigil__conns {
     struct vigil__slab conns, listeners;
     struct vigil__piece *free_pieces; /* kept for reuse */
     uint32_t free_count;
+    struct vigil__piece *spare;   /* for what was passed on and did not go */
+    struct vigil__buf *reading;   /* what messages are received into that go the straight way */
     struct vigil__heap deadlines; /* owner: connection slot * 2, or listener slot * 2 + 1 */
     struct vigil__link all, all_listeners;
     struct vigil__link work, flush, closes;
@@ -171,23 +174,32 @@ struct vigil__conns {
     bool some_starved;         /* since memory was last enough, some put their own output first */
     uint32_t holders;          /* connections with output */
     vigil_ns heard, hearing;   /* who spoke before `heard` was listened to; before `hearing` soon */
-    uint32_t records, waits;   /* records since the last wait, waits since `hearing` */
-    uint32_t noted[VIGIL__NOTED_MAX], noted_count; /* slots stamped with the look at noted_at */
-    vigil_ns noted_at;
+    uint32_t waits;            /* since `hearing` */
     bool flushing;
     bool fd_closed;      /* since listeners that rest were last told */
     bool listeners_work; /* some listener has to take the last who wait, or to ask again */
 
-    /* While `data` runs: */
-    struct vigil__conn *reader;
-    struct vigil__buf *lent;
-    uint64_t cut_on; /* the connection that took less */
-    bool cut_memory; /* because there was no memory */
+    struct vigil__conn *reader; /* whose `data` runs */
+    vigil_conn straight;        /* the same, while what it is offered may be passed straight on */
+    uint64_t cut_on;            /* in there: the connection that took less, or VIGIL__CUT_MEMORY */
+
+    /* Of this turn, to be added to the loop's. */
+    struct vigil__tally {
+        uint64_t bytes_in, bytes_out, receives, sends;
+    } tally;
 };
+
+#define VIGIL__CUT_MEMORY ((uint64_t)1) /* no handle: no generation is 0 */
 
 static inline struct vigil__conns *vigil__conns(const vigil_loop *loop)
 {
     return loop->above_state;
+}
+
+/* Whether `data` of the connection is running. */
+static inline bool vigil__conn_in_data(const vigil_loop *loop, const struct vigil__conn *c)
+{
+    return vigil__conns(loop)->reader == c;
 }
 
 /* ---- conn.c ---- */
@@ -215,6 +227,7 @@ int vigil__conn_new(vigil_loop *loop, const vigil_conn_ops *ops, void *ctx,
                     struct vigil__limits *limits, struct vigil__conn **out);
 /* Takes it back, before anybody was told of it. */
 void vigil__conn_undo(vigil_loop *loop, struct vigil__conn *c);
+void vigil__conn_set_ops(struct vigil__conn *c, const vigil_conn_ops *ops);
 /* Gives it its socket. */
 int vigil__conn_socket(vigil_loop *loop, struct vigil__conn *c, vigil_fd fd);
 /* It is connected: `open` is called from the turn. */
@@ -227,6 +240,8 @@ void vigil__conn_reset(vigil_loop *loop, struct vigil__conn *c, int why);
 void vigil__conn_linger(vigil_loop *loop, struct vigil__conn *c);
 /* Closes it when both sides have ended. */
 void vigil__conn_settle(vigil_loop *loop, struct vigil__conn *c);
+/* Brings away what callbacks queued. */
+void vigil__conns_flush(vigil_loop *loop);
 /* Closes a descriptor, and tells listeners that rest. */
 void vigil__fd_close(vigil_loop *loop, vigil_fd fd);
 
@@ -241,6 +256,9 @@ static inline bool vigil__conn_failed(const struct vigil__conn *c)
 /* Starts or stops reading, as the state says. */
 void vigil__input_update(vigil_loop *loop, struct vigil__conn *c);
 void vigil__input_offer(vigil_loop *loop, struct vigil__conn *c);
+/* Goes on where `data` of `ops` was offered all that is held, and answered `used`. */
+void vigil__input_offered(vigil_loop *loop, struct vigil__conn *c, const vigil_conn_ops *ops,
+                          size_t used);
 void vigil__input_eof(vigil_loop *loop, struct vigil__conn *c);
 /* Throws input away from now on: that is the end of it for who is coupled. */
 void vigil__input_finish(vigil_loop *loop, struct vigil__conn *c);
@@ -265,6 +283,21 @@ void vigil__pieces_clear(vigil_loop *loop);
  * many, less when memory is short. */
 size_t vigil__output_take(vigil_loop *loop, struct vigil__conn *c, struct vigil__buf *lent,
                           const void *p, size_t n);
+
+/* Sees to it that there is a piece for what is passed.  False: no memory. */
+bool vigil__piece_spare(vigil_loop *loop);
+/* What was passed straight on, all that it holds, becomes the head of the queue. */
+void vigil__output_passed(vigil_loop *loop, struct vigil__conn *c);
+/* The system was asked to send the head of the queue, and answered `res`. */
+void vigil__output_cut_short(vigil_loop *loop, struct vigil__conn *c, int res);
+
+/* ---- straight.c ---- */
+
+/* Serves connections that can go the straight way, up to the first record of something else.
+ * Answers how many records that were. */
+int vigil__straight(vigil_loop *loop, const struct vigil__record *records, int count);
+/* Gives back what was kept for the messages of a turn. */
+void vigil__straight_rest(vigil_loop *loop);
 
 /* ---- memory.c ---- */
 
@@ -299,19 +332,6 @@ void vigil__limits_drop(vigil_loop *loop, struct vigil__limits *limits);
 /* Sees to it that the connection's next deadline is looked at in time: a comparison, mostly. */
 void vigil__deadline_arm(vigil_loop *loop, struct vigil__conn *c);
 void vigil__deadlines_run(vigil_loop *loop);
-/* It was stamped with loop->now, on which a limit of time hangs.  That is the last look at the
- * clock, before a callback that may have taken long: the next look puts it right. */
-void vigil__stamp_note(vigil_loop *loop, struct vigil__conn *c);
-/* The clock has been looked at; the look before that said `before`. */
-void vigil__stamps_right(vigil_loop *loop, vigil_ns before);
-
-/* A byte moved: a store, and one more where idle is limited. */
-static inline void vigil__conn_moved(vigil_loop *loop, struct vigil__conn *c)
-{
-    c->moved_at = loop->now;
-    if (VIGIL_UNLIKELY(c->limits->value.idle_ns != VIGIL_FOREVER))
-        vigil__stamp_note(loop, c);
-}
 
 /* ---- listener.c ---- */
 

@@ -47,8 +47,8 @@ int vigil_conn_set_ops(vigil_loop *loop, vigil_conn conn, const vigil_conn_ops *
         status = VIGIL_EINVAL;
     if (status != 0)
         return status;
-    c->ops = ops;
-    if (c->held_len > 0 && !c->in_data)
+    vigil__conn_set_ops(c, ops);
+    if (c->held_len > 0 && !vigil__conn_in_data(loop, c))
         vigil__conn_todo(loop, c, VIGIL__TODO_OFFER); /* the new ones may want what is held */
     return 0;
 }
@@ -123,7 +123,7 @@ int vigil_conn_info_get(vigil_loop *loop, vigil_conn conn, vigil_conn_info *out)
         .bytes_in = c->bytes_in,
         .bytes_out = c->bytes_out,
         .opened = c->opened_at,
-        .progress = c->moved_at,
+        .progress = vigil__gaps_latest(&loop->gaps, c->moved_at),
         .waiting_for = conn_waiting_for(c),
         .blocked_on = c->blocked_on,
         .listener = c->listener,

@@ -121,7 +121,8 @@ int vigil_pause(vigil_loop *loop, vigil_conn conn)
         return status;
     if (!c->finishing) {
         c->paused = true;
-        if (!c->in_data) /* what that answers counts; it looks at this behind it */
+        if (!vigil__conn_in_data(loop,
+                                 c)) /* what that answers counts; it looks at this behind it */
             vigil__input_update(loop, c);
     }
     return 0;
@@ -253,7 +254,7 @@ static void input_bytes(vigil_loop *loop, struct vigil__conn *c, struct vigil__r
 {
     c->bytes_in += (uint64_t)record->res;
     c->modest = false;
-    vigil__conn_moved(loop, c);
+    c->moved_at = loop->now;
     vigil__count(&loop->stats.bytes_in, (uint64_t)record->res);
     vigil__count(&loop->stats.receives, 1);
     if (c->finishing) {
@@ -317,14 +318,9 @@ static size_t input_call(vigil_loop *loop, struct vigil__conn *c)
         return n;
     }
     conns->reader = c;
-    conns->lent = c->held;
     conns->cut_on = 0;
-    conns->cut_memory = false;
-    c->in_data = true;
     size_t used = c->ops->data(loop, vigil__conn_handle(c), c->ctx, c->held->data + c->held_at, n);
-    c->in_data = false;
     conns->reader = NULL;
-    conns->lent = NULL;
     return vigil__min(used, n);
 }
 
@@ -332,7 +328,7 @@ static size_t input_call(vigil_loop *loop, struct vigil__conn *c)
 static void input_block(vigil_loop *loop, struct vigil__conn *c)
 {
     struct vigil__conns *conns = vigil__conns(loop);
-    if (conns->cut_memory) {
+    if (conns->cut_on == VIGIL__CUT_MEMORY) {
         vigil__memory_wait(loop, c);
         return;
     }
@@ -345,6 +341,33 @@ static void input_block(vigil_loop *loop, struct vigil__conn *c)
     vigil__list_append(&target->waiters, &c->blocked);
 }
 
+/* `data` used some of what it was offered.  Whether it is to be called again for the rest. */
+static bool offer_again(vigil_loop *loop, struct vigil__conn *c, const vigil_conn_ops *ops,
+                        size_t used)
+{
+    const struct vigil__conns *conns = vigil__conns(loop);
+    bool cut = conns->cut_on != 0;
+    if (c->finishing || c->closing)
+        return false;
+    if (used > 0)
+        held_consume(loop, c, used);
+    if (c->held_len > 0 && cut && !c->paused)
+        input_block(loop, c);
+    bool others = c->ops != ops; /* they are offered what those before left */
+    return (used > 0 || others) && !loop->closing;
+}
+
+/* What is held now stays so for a while. */
+static void offer_ends(vigil_loop *loop, struct vigil__conn *c)
+{
+    c->offer_due = input_waits(c);
+    if (c->finishing && !c->closing)
+        vigil__input_drop(loop, c);
+    held_settle(loop, c);
+    if (!c->closing)
+        input_after(loop, c);
+}
+
 void vigil__input_offer(vigil_loop *loop, struct vigil__conn *c)
 {
     if (c->couple_to.v != 0 && !c->finishing) {
@@ -354,35 +377,29 @@ void vigil__input_offer(vigil_loop *loop, struct vigil__conn *c)
             input_after(loop, c);
         return;
     }
-    struct vigil__conns *conns = vigil__conns(loop);
-    const vigil_conn_ops *ops = c->ops;
-    bool offered = false;
     while (c->held_len > 0 && !input_waits(c) && !c->finishing && !c->closing &&
            c->couple_to.v == 0) {
         c->todo &= (uint8_t)~VIGIL__TODO_OFFER; /* this is it: nobody is offered the same twice */
-        size_t used = input_call(loop, c);
-        bool cut = conns->cut_on != 0 || conns->cut_memory;
-        offered = true;
-        if (c->finishing || c->closing)
-            break;
-        if (used > 0)
-            held_consume(loop, c, used);
-        if (c->held_len > 0 && cut && !c->paused)
-            input_block(loop, c);
-        if ((used == 0 && c->ops == ops) || loop->closing)
-            break;
-        ops = c->ops;                      /* new ones are offered what the old ones left */
+        const vigil_conn_ops *ops = c->ops;
+        if (!offer_again(loop, c, ops, input_call(loop, c))) {
+            offer_ends(loop, c);
+            vigil__callback_ran(loop, "data");
+            return;
+        }
         vigil__callback_ran(loop, "data"); /* output leaves before the next call */
-        offered = false;
     }
-    c->offer_due = input_waits(c);
-    if (c->finishing && !c->closing)
-        vigil__input_drop(loop, c);
-    held_settle(loop, c);
-    if (!c->closing)
-        input_after(loop, c);
-    if (offered)
-        vigil__callback_ran(loop, "data");
+    offer_ends(loop, c);
+}
+
+void vigil__input_offered(vigil_loop *loop, struct vigil__conn *c, const vigil_conn_ops *ops,
+                          size_t used)
+{
+    bool again = offer_again(loop, c, ops, vigil__min(used, c->held_len));
+    if (!again)
+        offer_ends(loop, c);
+    vigil__callback_ran(loop, "data");
+    if (again)
+        vigil__input_offer(loop, c);
 }
 
 /* Whether it goes on reading just as it does: the case to be quick in. */
@@ -448,7 +465,7 @@ void vigil__input_finish(vigil_loop *loop, struct vigil__conn *c)
     c->finishing = true;
     c->paused = false;
     vigil__input_unblock(loop, c);
-    if (!c->in_data)
+    if (!vigil__conn_in_data(loop, c))
         vigil__input_drop(loop, c);
     if (c->eof_seen)
         c->eof_told = true; /* nobody listens any more */

@@ -69,6 +69,7 @@ int vigil_conn_set_limits(vigil_loop *loop, vigil_conn conn, const vigil_limits 
         return status;
     vigil__limits_drop(loop, c->limits);
     c->limits = fresh;
+    c->narrow = fresh->value.out_high < VIGIL__BUF_READ;
     vigil__deadline_arm(loop, c);
     vigil__conn_todo(loop, c, VIGIL__TODO_READ); /* in_max may have grown */
     return 0;
@@ -92,8 +93,8 @@ static vigil_ns earlier(vigil_ns a, vigil_ns b)
     return a < b ? a : b;
 }
 
-/* When the first of its limits of time is up. */
-static vigil_ns conn_due(const struct vigil__conn *c)
+/* When the first of its limits of time is up, where it moved and sent its last byte then. */
+static vigil_ns due_since(const struct vigil__conn *c, vigil_ns moved_at, vigil_ns sent_at)
 {
     const vigil_limits *v = &c->limits->value;
     vigil_ns due = earlier(c->own_due, c->linger_due);
@@ -101,10 +102,23 @@ static vigil_ns conn_due(const struct vigil__conn *c)
         due = earlier(due, vigil__time_add(c->opened_at, v->connect_ns));
         return earlier(due, c->connecting->retry_due);
     }
-    due = earlier(due, vigil__time_add(c->moved_at, v->idle_ns));
+    due = earlier(due, vigil__time_add(moved_at, v->idle_ns));
     if (c->queued > 0)
-        due = earlier(due, vigil__time_add(c->sent_at, v->stall_ns));
+        due = earlier(due, vigil__time_add(sent_at, v->stall_ns));
     return due;
+}
+
+/* The earliest that it may be: time for another look. */
+static vigil_ns conn_due(const struct vigil__conn *c)
+{
+    return due_since(c, c->moved_at, c->sent_at);
+}
+
+/* When it is for sure. */
+static vigil_ns conn_due_surely(const vigil_loop *loop, const struct vigil__conn *c)
+{
+    return due_since(c, vigil__gaps_latest(&loop->gaps, c->moved_at),
+                     vigil__gaps_latest(&loop->gaps, c->sent_at));
 }
 
 void vigil__deadline_arm(vigil_loop *loop, struct vigil__conn *c)
@@ -116,46 +130,6 @@ void vigil__deadline_arm(vigil_loop *loop, struct vigil__conn *c)
         return; /* looked at early enough */
     bool moved = vigil__heap_set(heap, owner, due);
     VIGIL_ASSERT(moved); /* every connection stands in the heap: a move takes no memory */
-}
-
-/* Never early: what moved since the last look moved now, at the latest. */
-static void stamps_late(struct vigil__conn *c, vigil_ns from, vigil_ns now)
-{
-    if (c->moved_at == from)
-        c->moved_at = now;
-    if (c->sent_at == from)
-        c->sent_at = now;
-}
-
-/* There is no room to note it: it is put right at once. */
-VIGIL_COLD static void stamp_now(vigil_loop *loop, struct vigil__conn *c)
-{
-    stamps_late(c, loop->now, vigil__loop_clock(loop));
-}
-
-void vigil__stamp_note(vigil_loop *loop, struct vigil__conn *c)
-{
-    struct vigil__conns *conns = vigil__conns(loop);
-    uint32_t count = conns->noted_at == loop->now ? conns->noted_count : 0;
-    if (count > 0 && conns->noted[count - 1] == c->slot.index)
-        return;
-    if (VIGIL_UNLIKELY(count == VIGIL__NOTED_MAX)) {
-        stamp_now(loop, c);
-        return;
-    }
-    conns->noted_at = loop->now;
-    conns->noted[count] = c->slot.index;
-    conns->noted_count = count + 1;
-}
-
-void vigil__stamps_right(vigil_loop *loop, vigil_ns before)
-{
-    struct vigil__conns *conns = vigil__conns(loop);
-    if (conns->noted_at != before)
-        return; /* of a turn in which no callback took any time */
-    for (uint32_t i = 0; i < conns->noted_count; i++) /* in one taken anew it does no harm */
-        stamps_late(vigil__slab_at(&conns->conns, conns->noted[i]), before, loop->now);
-    conns->noted_count = 0;
 }
 
 static void conn_expired(vigil_loop *loop, struct vigil__conn *c, vigil_ns now)
@@ -174,7 +148,7 @@ static void conn_expired(vigil_loop *loop, struct vigil__conn *c, vigil_ns now)
 static void conn_look(vigil_loop *loop, struct vigil__conn *c, vigil_ns now)
 {
     struct vigil__heap *heap = &vigil__conns(loop)->deadlines;
-    vigil_ns due = c->closing ? VIGIL_FOREVER : conn_due(c);
+    vigil_ns due = c->closing ? VIGIL_FOREVER : conn_due_surely(loop, c);
     bool late = due <= now;
     bool moved = vigil__heap_set(heap, c->slot.index * 2, late ? VIGIL_FOREVER : due);
     VIGIL_ASSERT(moved);
@@ -193,12 +167,11 @@ static vigil_ns deadlines_heard(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     uint32_t batch = loop->caps.batch != 0 ? loop->caps.batch : VIGIL__RECORDS_MAX;
-    bool full = conns->records + loop->watches >= batch; /* it may have been */
+    bool full = loop->heard >= batch;      /* there may be others */
     if (!vigil__list_empty(&conns->dry)) { /* a wait hears as many as there are buffers, then */
         batch = (uint32_t)vigil__min(batch, vigil__max(loop->pool.lendable, 1));
         full = true;
     }
-    conns->records = 0;
     conns->waits++;
     if (!full || (uint64_t)conns->waits * batch >= loop->ports.live) {
         conns->heard = conns->hearing;

@@ -51,12 +51,14 @@ static void output_cut(vigil_loop *loop, struct vigil__conn *c, bool memory)
     if (memory) {
         if (c->queued == 0 && c->writable_due)
             vigil__memory_wait(loop, c);
-        conns->cut_memory = conns->cut_memory || c->queued == 0;
+        if (c->queued == 0)
+            conns->cut_on = VIGIL__CUT_MEMORY;
     }
     if (!memory || c->queued > 0) {
         c->cut = true;
         c->wake_at_empty = c->queued <= c->limits->value.out_low;
-        conns->cut_on = vigil__conn_handle(c).v;
+        if (conns->cut_on != VIGIL__CUT_MEMORY)
+            conns->cut_on = vigil__conn_handle(c).v;
     }
 }
 
@@ -208,7 +210,7 @@ static bool passes_through(const vigil_loop *loop, const struct vigil__conn *c, 
 
 static size_t output_pass(vigil_loop *loop, struct vigil__conn *c, const void *p, size_t n)
 {
-    size_t took = output_refer(loop, c, vigil__conns(loop)->lent, p, n);
+    size_t took = output_refer(loop, c, vigil__conns(loop)->reader->held, p, n);
     if (took > 0)
         c->tail->passing = true;
     return took;
@@ -235,6 +237,13 @@ static void output_settle(vigil_loop *loop, struct vigil__conn *c)
     output_fill(loop, c);
 }
 
+/* What `data` is lent, if that runs. */
+static struct vigil__buf *lent(const vigil_loop *loop)
+{
+    const struct vigil__conn *reader = vigil__conns(loop)->reader;
+    return reader != NULL ? reader->held : NULL;
+}
+
 size_t vigil__output_take(vigil_loop *loop, struct vigil__conn *c, struct vigil__buf *lent,
                           const void *p, size_t n)
 {
@@ -242,7 +251,45 @@ size_t vigil__output_take(vigil_loop *loop, struct vigil__conn *c, struct vigil_
                                              : output_copy(loop, c, p, n);
 }
 
-size_t vigil_send(vigil_loop *loop, vigil_conn conn, const void *p, size_t n)
+bool vigil__piece_spare(vigil_loop *loop)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    if (conns->spare == NULL)
+        conns->spare = vigil__alloc(&loop->allocator, sizeof(*conns->spare));
+    return conns->spare != NULL;
+}
+
+void vigil__output_passed(vigil_loop *loop, struct vigil__conn *c)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    struct vigil__piece *piece = conns->spare;
+    struct vigil__buf *buf = conns->reading;
+    size_t n = c->queued;
+    conns->spare = NULL;
+    *piece = (struct vigil__piece){ .buf = vigil__buf_keep(buf),
+                                    .p = buf->data,
+                                    .n = n,
+                                    .shared = true,
+                                    .passing = true,
+                                    .file_fd = VIGIL_FD_NONE };
+    c->head = piece;
+    c->tail = piece;
+    c->queued = 0;
+    queued_add(loop, c, n);
+    vigil__output_later(loop, c);
+}
+
+/* Whether this is all that a `data` is offered, to which it came straight, and goes back to who
+ * brought it, with nothing before it: then straight.c sends it. */
+static inline bool passes_straight(const vigil_loop *loop, vigil_conn conn, const void *p, size_t n)
+{
+    const struct vigil__conns *conns = vigil__conns(loop);
+    return conns != NULL && conn.v == conns->straight.v && conn.v != 0 &&
+           p == conns->reading->data && n == conns->reader->held_len &&
+           conns->reader->unsteady == 0 && vigil__loop_here(loop);
+}
+
+VIGIL_APART static size_t send_queued(vigil_loop *loop, vigil_conn conn, const void *p, size_t n)
 {
     struct vigil__conn *c = vigil__conn_find(loop, conn);
     if (c == NULL || c->end_asked || n == 0)
@@ -253,12 +300,22 @@ size_t vigil_send(vigil_loop *loop, vigil_conn conn, const void *p, size_t n)
     if (VIGIL_LIKELY(fits == n) && passes_through(loop, c, p, n))
         took = output_pass(loop, c, p, n);
     else if (fits > 0)
-        took = vigil__output_take(loop, c, vigil__conns(loop)->lent, p, fits);
+        took = vigil__output_take(loop, c, lent(loop), p, fits);
     if (took > 0)
         vigil__output_later(loop, c);
     if (took < n)
         output_cut(loop, c, took < fits);
     return took;
+}
+
+size_t vigil_send(vigil_loop *loop, vigil_conn conn, const void *p, size_t n)
+{
+    if (VIGIL_UNLIKELY(!passes_straight(loop, conn, p, n)))
+        return send_queued(loop, conn, p, n);
+    struct vigil__conns *conns = vigil__conns(loop);
+    conns->straight.v = 0;
+    conns->reader->queued = n;
+    return n;
 }
 
 int vigil_sendv(vigil_loop *loop, vigil_conn conn, const vigil_iov *iov, size_t count)
@@ -358,6 +415,11 @@ int vigil_send_file(vigil_loop *loop, vigil_conn conn, vigil_fd file, int64_t of
 static struct vigil__piece *piece_append(vigil_loop *loop, struct vigil__conn *c)
 {
     struct vigil__conns *conns = vigil__conns(loop);
+    if (conns->reader == c) {
+        conns->straight.v = 0; /* what is passed straight on stands before this, or not at all */
+        if (c->head == NULL && c->queued > 0)
+            vigil__output_passed(loop, c);
+    }
     struct vigil__piece *piece = conns->free_pieces;
     if (piece != NULL) {
         conns->free_pieces = piece->next;
@@ -396,6 +458,7 @@ void vigil__pieces_clear(vigil_loop *loop)
         conns->free_pieces = piece->next;
         vigil__free(&loop->allocator, piece, sizeof(*piece));
     }
+    vigil__free(&loop->allocator, conns->spare, sizeof(*conns->spare));
 }
 
 /* Its bytes have gone out, or never will. */
@@ -546,7 +609,6 @@ static int output_start(vigil_loop *loop, struct vigil__conn *c, struct vigil__r
     if (status == 0) { /* the peer is slow: from now on its stall counts */
         output_settle(loop, c);
         c->sent_at = loop->now;
-        vigil__stamp_note(loop, c);
         vigil__deadline_arm(loop, c);
     }
     return status;
@@ -579,6 +641,12 @@ static void output_result(vigil_loop *loop, struct vigil__conn *c, int res)
         c->op_out.flags |= VIGIL__OP_WAIT;
     else if (res < 0 && res != VIGIL_ECANCELED)
         output_failed(loop, c, res);
+}
+
+void vigil__output_cut_short(vigil_loop *loop, struct vigil__conn *c, int res)
+{
+    output_fill(loop, c);
+    output_result(loop, c, res);
 }
 
 void vigil__output_flush(vigil_loop *loop, struct vigil__conn *c)
@@ -625,7 +693,7 @@ static void output_sent(vigil_loop *loop, struct vigil__conn *c, size_t n)
 {
     c->bytes_out += n;
     c->sent_at = loop->now;
-    vigil__conn_moved(loop, c);
+    c->moved_at = loop->now;
     vigil__count(&loop->stats.bytes_out, n);
     vigil__count(&loop->stats.sends, 1);
     /* Cut short: the system is full, so asking again at once would be for nothing. */

@@ -19,7 +19,7 @@ static int loop_turn(vigil_loop *loop, vigil_ns timeout);
 static int turn_wait(vigil_loop *loop, vigil_ns timeout);
 static vigil_ns loop_due(vigil_loop *loop);
 static void turn_records(vigil_loop *loop, int count);
-static void clock_look(vigil_loop *loop, const char *callback);
+static unsigned callbacks_untimed(const vigil_loop *loop);
 static bool loop_alive(const vigil_loop *loop);
 static void loop_last_records(vigil_loop *loop);
 static void loop_free(vigil_loop *loop);
@@ -49,6 +49,8 @@ static void loop_init(vigil_loop *loop, const vigil_loop_options *o)
     vigil__list_init(&loop->resting);
     loop->now = vigil__loop_clock(loop);
     loop->clock_read = loop->now;
+    loop->callbacks_look = VIGIL__CALLBACKS_CLOCK;
+    loop->callbacks_left = VIGIL__CALLBACKS_CLOCK;
 }
 
 int vigil_loop_open(vigil_loop **out, const vigil_loop_options *options)
@@ -97,8 +99,9 @@ static int loop_enter(vigil_loop *loop)
 /* Gives it back, and ends it if a callback asked for that: the loop is dead then. */
 static bool loop_leave(vigil_loop *loop)
 {
-    if (loop->callbacks_untimed > 0)
-        clock_look(loop, "several"); /* now: what the caller does next is no callback's time */
+    if (callbacks_untimed(loop) > 0)
+        vigil__clock_look(loop,
+                          "several"); /* now: what the caller does next is no callback's time */
     atomic_store(&loop->owner, NULL);
     if (!loop->closing)
         return false;
@@ -252,29 +255,32 @@ vigil_ns vigil__loop_clock(vigil_loop *loop)
     return loop->host->now(loop->host->self);
 }
 
+static unsigned callbacks_untimed(const vigil_loop *loop)
+{
+    return loop->callbacks_look - loop->callbacks_left;
+}
+
 void vigil__callback_ran(vigil_loop *loop, const char *callback)
 {
-    loop->turn_callbacks++;
-    loop->callbacks_untimed++;
-    if (VIGIL_UNLIKELY(loop->callbacks_untimed >= VIGIL__CALLBACKS_CLOCK || loop->stall_turns > 0))
-        clock_look(loop, loop->stall_turns > 0 ? callback : "several");
+    vigil__callback_counted(loop, callback);
     if (loop->above != NULL)
         loop->above->after_callback(loop);
 }
 
-/* Reads the clock between callbacks, and reports when they took too long since the last look. */
-static void clock_look(vigil_loop *loop, const char *callback)
+void vigil__clock_look(vigil_loop *loop, const char *callback)
 {
     vigil_ns before = loop->clock_read;
     loop->now = vigil__loop_clock(loop);
     vigil_ns took = loop->now - before;
     loop->clock_read = loop->now;
-    loop->callbacks_untimed = 0;
-    if (loop->above != NULL)
-        loop->above->clock_read(loop, before);
+    vigil__gaps_note(&loop->gaps, before, loop->now);
+    loop->turn_callbacks += callbacks_untimed(loop);
+    loop->callbacks_left = loop->callbacks_look;
     if (VIGIL_LIKELY(took <= loop->stall_after_ns))
         return;
     loop->stall_turns = VIGIL__STALL_TURNS;
+    loop->callbacks_look = 1;
+    loop->callbacks_left = 1;
     vigil__count(&loop->stats.stalls, 1);
     if ((uint64_t)took > atomic_load_explicit(&loop->stats.stall_max_ns, memory_order_relaxed))
         vigil__gauge(&loop->stats.stall_max_ns, (uint64_t)took);
@@ -300,10 +306,11 @@ static int loop_turn(vigil_loop *loop, vigil_ns timeout)
         return count;
     loop->now = vigil__loop_clock(loop);
     loop->clock_read = loop->now;
-    loop->callbacks_untimed = 0;
     loop->turn_callbacks = 0;
-    if (loop->stall_turns > 0)
-        loop->stall_turns--;
+    if (loop->stall_turns > 0 && --loop->stall_turns == 0)
+        loop->callbacks_look = VIGIL__CALLBACKS_CLOCK;
+    loop->callbacks_left = loop->callbacks_look;
+    loop->heard = (uint32_t)count;
     vigil__count(&loop->stats.turns, 1);
     vigil_ns turn_now = loop->now;
     vigil__timers_run(loop);
@@ -323,16 +330,17 @@ static int loop_turn(vigil_loop *loop, vigil_ns timeout)
     }
     if (loop->above != NULL && !loop->closing)
         loop->above->closes(loop);
-    vigil__count(&loop->stats.callbacks, loop->turn_callbacks);
-    return (int)loop->turn_callbacks;
+    unsigned callbacks = loop->turn_callbacks + callbacks_untimed(loop);
+    vigil__count(&loop->stats.callbacks, callbacks);
+    return (int)callbacks;
 }
 
 /* Sleeps until something is due or ready; answers how many records there are. */
 static int turn_wait(vigil_loop *loop, vigil_ns timeout)
 {
     /* The look at the clock in here also times what ran since the wait before. */
-    if (loop->callbacks_untimed > 0)
-        clock_look(loop, "several");
+    if (callbacks_untimed(loop) > 0)
+        vigil__clock_look(loop, "several");
     if (loop->closing)
         return 0; /* the report of a stall ended it */
     vigil_ns due = loop_due(loop);
@@ -343,8 +351,12 @@ static int turn_wait(vigil_loop *loop, vigil_ns timeout)
 static void turn_records(vigil_loop *loop, int count)
 {
     vigil__ports_refused(loop);
-    for (int i = 0; i < count; i++) { /* all: even a loop that closes must have its last records */
+    for (int i = 0; i < count;) { /* all: even a loop that closes must have its last records */
         struct vigil__record *record = &loop->records[i];
+        int served = loop->above != NULL ? loop->above->straight(loop, record, count - i) : 0;
+        i += served > 0 ? served : 1;
+        if (served > 0)
+            continue;
         switch (vigil__key_class(record->key)) {
         case VIGIL__KEY_WATCH:
             vigil__port_ready(loop, record->key, (uint32_t)record->res);
@@ -384,6 +396,10 @@ static void loop_free(vigil_loop *loop)
 
 void vigil_stats_get(const vigil_loop *loop, vigil_stats *out)
 {
+    vigil_loop *ours = (vigil_loop *)(uintptr_t)loop;
+    if (atomic_load_explicit(&ours->owner, memory_order_relaxed) == vigil__thread_mark() &&
+        loop->above != NULL)
+        loop->above->tally(ours);
 #define STATS_LOAD(name, text)                                                     \
     out->name = atomic_load_explicit(&((vigil_loop *)(uintptr_t)loop)->stats.name, \
                                      memory_order_relaxed);

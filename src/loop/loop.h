@@ -11,6 +11,7 @@
 
 #include <stdatomic.h>
 
+#include "base/gaps.h"
 #include "base/heap.h"
 #include "base/list.h"
 #include "base/slab.h"
@@ -31,6 +32,7 @@ struct vigil__port {
     uint16_t known;          /* what the backend has been told */
     bool watch;              /* which of the union it is */
     bool rearm;              /* tell the backend even when want == known: a one-shot */
+    uint64_t receives;       /* its key while a multishot receive is parked here, else 0 */
     struct vigil__link link; /* in one of loop's three lists of ports, or in none */
     union {
         struct {
@@ -62,10 +64,11 @@ struct vigil__signal {
 struct vigil__above {
     /* Of an operation.  While the loop closes: what it brings is only taken back. */
     void (*record)(vigil_loop *loop, struct vigil__record *record);
+    /* Deals with the first of these records at once, as far as that can be; how many? */
+    int (*straight)(vigil_loop *loop, const struct vigil__record *records, int count);
     void (*after_callback)(vigil_loop *loop); /* output leaves */
-    /* The clock was looked at, behind callbacks; the look before that said `before`. */
-    void (*clock_read)(vigil_loop *loop, vigil_ns before);
-    void (*work)(vigil_loop *loop); /* what I/O left to do */
+    void (*tally)(vigil_loop *loop);          /* what was counted and not yet added is added */
+    void (*work)(vigil_loop *loop);           /* what I/O left to do */
     void (*deadlines)(vigil_loop *loop);
     void (*closes)(vigil_loop *loop);
     vigil_ns (*due)(const vigil_loop *loop); /* VIGIL_NOWAIT: there is work */
@@ -87,10 +90,12 @@ struct vigil_loop {
     _Atomic(const void *) owner; /* the thread inside a turn, or NULL */
 
     vigil_ns now;
-    vigil_ns clock_read;        /* the last look at the clock, and */
-    unsigned callbacks_untimed; /* callbacks since */
-    unsigned stall_turns;       /* turns still to be timed callback by callback */
-    unsigned turn_callbacks;
+    vigil_ns clock_read;     /* the last look at the clock, */
+    unsigned callbacks_look; /* behind how many callbacks it is looked at again, and */
+    unsigned callbacks_left; /* how many of them are still to come */
+    struct vigil__gaps gaps; /* between looks with callbacks in between */
+    unsigned stall_turns;    /* turns still to be timed callback by callback */
+    unsigned turn_callbacks; /* until the last look */
     vigil_ns stall_after_ns, grace_ns;
     vigil_stall_fn *on_stall;
     void *user;
@@ -123,6 +128,7 @@ struct vigil_loop {
         VIGIL_STATS_MAP(STATS_MEMBER)
 #undef STATS_MEMBER
     } stats;
+    uint32_t heard; /* records that the last wait brought */
     struct vigil__record records[VIGIL__RECORDS_MAX];
 };
 
@@ -146,7 +152,24 @@ static inline int vigil__loop_check(const vigil_loop *loop)
     return VIGIL_LIKELY(owner == NULL || owner == vigil__thread_mark()) ? 0 : VIGIL_ETHREAD;
 }
 
-/* After every callback: counts it, looks at the clock now and then, lets output leave. */
+/* Whether this thread is the one inside a turn of the loop. */
+static inline bool vigil__loop_here(const vigil_loop *loop)
+{
+    return atomic_load_explicit(&((vigil_loop *)(uintptr_t)loop)->owner, memory_order_relaxed) ==
+           vigil__thread_here();
+}
+
+/* Reads the clock between callbacks, and reports when they took too long since the last look. */
+void vigil__clock_look(vigil_loop *loop, const char *callback);
+
+/* After every callback: counts it, and looks at the clock now and then. */
+static inline void vigil__callback_counted(vigil_loop *loop, const char *callback)
+{
+    if (VIGIL_UNLIKELY(--loop->callbacks_left == 0))
+        vigil__clock_look(loop, loop->stall_turns > 0 ? callback : "several");
+}
+
+/* The same, and lets output leave. */
 void vigil__callback_ran(vigil_loop *loop, const char *callback);
 
 /* What was put off until the next wait leaves now. */
@@ -168,6 +191,11 @@ void vigil__ports_flush(vigil_loop *loop);
 void vigil__ports_refused(vigil_loop *loop);
 /* Tells it of this one, and answers what it says. */
 int vigil__port_flush(vigil_loop *loop, struct vigil__port *port);
+
+static inline uint64_t vigil__port_key(const struct vigil__port *port)
+{
+    return vigil__key(VIGIL__KEY_WATCH, 0, port->slot.generation, port->slot.index);
+}
 
 static inline struct vigil__port *vigil__port_at(const vigil_loop *loop, uint32_t index)
 {
@@ -192,7 +220,20 @@ static inline bool vigil__op_native(const vigil_loop *loop, enum vigil__op_kind 
 /* Whether an accept error is the newcomer's own, so that the next one may be taken (accept(2)). */
 bool vigil__accept_goes_on(int status);
 
-/* Performs what is parked on a port that is ready. */
+/* The port where a multishot receive is parked, if a record tells that input, and nothing else, is
+ * there for it; or NULL. */
+static inline struct vigil__port *vigil__port_told(const vigil_loop *loop,
+                                                   const struct vigil__record *record)
+{
+    if (vigil__key_class(record->key) != VIGIL__KEY_WATCH || record->res != VIGIL_IN)
+        return NULL;
+    struct vigil__port *port = vigil__port_at(loop, vigil__key_slot(record->key));
+    return record->key == port->receives && !loop->closing ? port : NULL;
+}
+
+/* An operation that is parked has ended, with `res` and no buffer. */
+void vigil__op_ended(vigil_loop *loop, struct vigil__op *op, int res);
+/* Performs what is parked on a port that is ready, or tells the user's watch. */
 void vigil__port_ready(vigil_loop *loop, uint64_t key, uint32_t events);
 /* Ends what is parked on a port that cannot be watched, with `status`. */
 void vigil__port_fail(vigil_loop *loop, struct vigil__port *port, int status);

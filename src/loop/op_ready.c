@@ -155,7 +155,7 @@ void vigil__port_fail(vigil_loop *loop, struct vigil__port *port, int status)
     for (int i = 0; i < 2 && port->slot.generation == generation; i++) {
         struct vigil__op *op = i == 0 ? port->u.ops.in : port->u.ops.out;
         if (op != NULL)
-            op_deliver(loop, op, &(struct vigil__record){ .key = op->key, .res = status });
+            vigil__op_ended(loop, op, status);
     }
 }
 
@@ -198,6 +198,8 @@ static int op_attempt(vigil_loop *loop, struct vigil__op *op, bool ready)
     case VIGIL__OP_CONNECT:
         return ready ? connect_result(host, op->fd) : host->connect(host->self, op->fd, op->u.addr);
     case VIGIL__OP_SEND:
+        if (op->u.io.count == 1) /* mostly, and cheaper in the kernel */
+            return host->send(host->self, op->fd, op->u.io.iov->base, op->u.io.iov->len);
         return host->sendv(host->self, op->fd, op->u.io.iov, op->u.io.count);
     default:
         VIGIL_ASSERT(op->kind == VIGIL__OP_WRITE);
@@ -211,6 +213,8 @@ static void op_park(vigil_loop *loop, struct vigil__op *op)
     VIGIL_ASSERT(*place == NULL);
     *place = op;
     struct vigil__port *port = vigil__port_at(loop, op->port);
+    if (op->kind == VIGIL__OP_RECV && op->flags == VIGIL__OP_MULTI)
+        port->receives = vigil__port_key(port);
     vigil__port_want(loop, port, (uint16_t)(port->want | (op_is_input(op) ? VIGIL_IN : VIGIL_OUT)));
 }
 
@@ -221,6 +225,8 @@ static void op_unpark(vigil_loop *loop, struct vigil__op *op)
     *place = NULL;
     op->active = false;
     struct vigil__port *port = vigil__port_at(loop, op->port);
+    if (op_is_input(op))
+        port->receives = 0;
     int keep = ~(op_is_input(op) ? VIGIL_IN : VIGIL_OUT);
     vigil__port_want(loop, port, (uint16_t)(port->want & keep));
 }
@@ -230,6 +236,11 @@ static void op_deliver(vigil_loop *loop, struct vigil__op *op, struct vigil__rec
     if ((record->flags & VIGIL__RECORD_MORE) == 0)
         op_unpark(loop, op);
     loop->above->record(loop, record);
+}
+
+void vigil__op_ended(vigil_loop *loop, struct vigil__op *op, int res)
+{
+    op_deliver(loop, op, &(struct vigil__record){ .key = op->key, .res = res });
 }
 
 static void perform_accepts(vigil_loop *loop, struct vigil__op *op)

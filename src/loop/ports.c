@@ -6,18 +6,13 @@
 
 static const uint16_t watch_events = VIGIL_IN | VIGIL_PRI | VIGIL_OUT | VIGIL_RDHUP;
 
-static uint64_t port_key(const struct vigil__port *port)
-{
-    return vigil__key(VIGIL__KEY_WATCH, 0, port->slot.generation, port->slot.index);
-}
-
 /* In a forked child the set may be the parent's too: nobody changes it there. */
 static int port_tell(vigil_loop *loop, struct vigil__port *port, uint16_t want)
 {
     if (!vigil__process_is(loop->process))
         return VIGIL_EFORK;
     int status = loop->backend->set(loop->backend_self, port->fd, port->known, want,
-                                    port_key(port));
+                                    vigil__port_key(port));
     if (status == 0)
         port->known = want;
     return status;

@@ -20,9 +20,12 @@
 enum { EPOLL_BATCH = 256 }; /* 3 KiB of stack; more ready ones come with the next wait */
 
 /* An entry's `at`. */
-enum { ARMED, FIRED /* a one-shot that was reported */ };
-
-static const uint64_t beacon_key = 0; /* the key of no record: it has no class */
+enum {
+    ARMED,
+    BEACON,   /* of the files that epoll refuses, which tell it nothing */
+    ONE_SHOT, /* armed once */
+    FIRED,    /* and reported */
+};
 
 struct epoll_backend {
     const vigil_allocator *allocator;
@@ -112,14 +115,16 @@ static int epoll_wait(void *self, struct vigil__record *records, int cap, vigil_
         struct vigil__fd_entry *entry = &entries[(uint32_t)events[i].key];
         if (VIGIL_UNLIKELY(entry->generation != events[i].key >> 32)) {
             stale = true;
-        } else if (VIGIL_UNLIKELY(entry->key == beacon_key)) {
+        } else if (VIGIL_UNLIKELY(entry->at == BEACON)) {
             int others = ready - i - 1; /* their places are kept */
             next += vigil__epoll_files_report(&epoll->files, next,
                                               cap - (int)(next - records) - others);
         } else {
-            if (entry->want & VIGIL_ONESHOT)
+            if (VIGIL_UNLIKELY(entry->at == ONE_SHOT))
                 entry->at = FIRED;
-            *next++ = (struct vigil__record){ .key = entry->key, .res = (int32_t)events[i].events };
+            next->key = entry->key;
+            next->res = (int32_t)events[i].events;
+            next++;
         }
     }
     if (VIGIL_UNLIKELY(stale))
@@ -176,7 +181,7 @@ static int epoll_arm(struct epoll_backend *epoll, enum vigil__epoll_op op, vigil
         return err;
     entry->want = want;
     entry->key = key;
-    entry->at = ARMED;
+    entry->at = (want & VIGIL_ONESHOT) != 0 ? ONE_SHOT : ARMED;
     return 0;
 }
 
@@ -194,8 +199,11 @@ static int epoll_add_file(struct epoll_backend *epoll, vigil_fd fd, uint32_t wan
 {
     int err = vigil__epoll_files_open(&epoll->files);
     vigil_fd beacon = epoll->files.beacon.read_fd;
-    if (err == 0 && vigil__fd_table_find(&epoll->table, beacon) == NULL)
-        err = epoll_arm(epoll, VIGIL__EPOLL_ADD, beacon, VIGIL_IN, beacon_key);
+    if (err == 0 && vigil__fd_table_find(&epoll->table, beacon) == NULL) {
+        err = epoll_arm(epoll, VIGIL__EPOLL_ADD, beacon, VIGIL_IN, 0);
+        if (err == 0)
+            vigil__fd_table_at(&epoll->table, beacon)->at = BEACON;
+    }
     return err < 0 ? err : vigil__epoll_files_add(&epoll->files, fd, want, key);
 }
 
@@ -210,7 +218,7 @@ static void epoll_begin_anew(struct epoll_backend *epoll)
     int err = 0;
     for (uint32_t fd = 0; fd < epoll->table.room && err != VIGIL_ENOMEM; fd++) {
         const struct vigil__fd_entry *entry = &epoll->table.entries[fd];
-        if (entry->want != 0 && entry->at == ARMED)
+        if (entry->want != 0 && entry->at != FIRED)
             /* Fails for one that was closed, which is what closing it does anyway. */
             err = tell(fresh, VIGIL__EPOLL_ADD, &epoll->table, (vigil_fd)fd, entry->want);
     }

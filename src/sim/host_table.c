@@ -91,6 +91,11 @@ static int host_sendv(void *self, vigil_fd fd, const vigil_iov *iov, size_t coun
     return file != NULL ? vigil__sim_writev(file, iov, count) : err;
 }
 
+static int host_send(void *self, vigil_fd fd, const void *p, size_t n)
+{
+    return host_sendv(self, fd, &(vigil_iov){ p, n }, 1);
+}
+
 static int host_shutdown(void *self, vigil_fd fd)
 {
     int err;
@@ -315,6 +320,7 @@ void vigil__sim_host_table_fill(struct sim_host *host)
         .connect = host_connect,
         .socket_error = host_socket_error,
         .recv = host_recv,
+        .send = host_send,
         .sendv = host_sendv,
         .shutdown = host_shutdown,
         .option = host_option,

@@ -67,9 +67,11 @@ struct vigil_host {
      * VIGIL_EBUSY: a Unix listener's backlog is full, nothing is under way. */
     int (*connect)(void *self, vigil_fd fd, const vigil_addr *addr);
     int (*socket_error)(void *self, vigil_fd fd);
-    int (*recv)(void *self, vigil_fd fd, void *p, size_t n); /* never blocks, whatever the flags */
-    int (*sendv)(void *self, vigil_fd fd, const vigil_iov *iov,
-                 size_t count);               /* likewise; no SIGPIPE */
+    /* Never blocks, whatever the flags; at most INT_MAX bytes. */
+    int (*recv)(void *self, vigil_fd fd, void *p, size_t n);
+    /* Likewise; no SIGPIPE. */
+    int (*send)(void *self, vigil_fd fd, const void *p, size_t n);
+    int (*sendv)(void *self, vigil_fd fd, const vigil_iov *iov, size_t count);
     int (*shutdown)(void *self, vigil_fd fd); /* of writing */
     int (*option)(void *self, vigil_fd fd, enum vigil__sockopt option, int value);
     int (*local)(void *self, vigil_fd fd, vigil_addr *out);
@@ -111,6 +113,20 @@ bool vigil__process_is(uint64_t mark);
 
 /* Names the calling thread: an address that no other living thread has. */
 const void *vigil__thread_mark(void);
+
+/* The same, without a call: for where each message comes by. */
+#ifdef _WIN32
+static inline const void *vigil__thread_here(void)
+{
+    return vigil__thread_mark();
+}
+#else
+extern _Thread_local char vigil__thread_byte __attribute__((tls_model("initial-exec")));
+static inline const void *vigil__thread_here(void)
+{
+    return &vigil__thread_byte;
+}
+#endif
 
 /* Lets another thread run. */
 void vigil__thread_yield(void);

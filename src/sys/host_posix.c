@@ -242,26 +242,34 @@ static int host_socket_error(void *self, vigil_fd fd)
     return error == 0 ? 0 : vigil__status_of(error);
 }
 
+/* A call that never waits and was interrupted has done nothing: it may be made again like one that
+ * would have waited. */
+VIGIL_COLD static int dontwait_failed(void)
+{
+    return errno == EINTR ? VIGIL__EAGAIN : vigil__status_of(errno);
+}
+
 static int host_recv(void *self, vigil_fd fd, void *p, size_t n)
 {
     (void)self;
-    ssize_t got;
-    RETRY(got, recv(fd, p, cut_to_int(n), MSG_DONTWAIT));
-    return count_or_status(got);
+    ssize_t got = recv(fd, p, n, MSG_DONTWAIT);
+    return VIGIL_LIKELY(got >= 0) ? (int)got : dontwait_failed();
+}
+
+static int host_send(void *self, vigil_fd fd, const void *p, size_t n)
+{
+    (void)self;
+    ssize_t sent = send(fd, p, cut_to_int(n), MSG_DONTWAIT | MSG_NOSIGNAL);
+    return VIGIL_LIKELY(sent >= 0) ? (int)sent : dontwait_failed();
 }
 
 static int host_sendv(void *self, vigil_fd fd, const vigil_iov *iov, size_t count)
 {
     (void)self;
-    ssize_t sent;
-    if (count == 1) { /* mostly, and cheaper in the kernel */
-        RETRY(sent, send(fd, iov->base, cut_to_int(iov->len), MSG_DONTWAIT | MSG_NOSIGNAL));
-        return count_or_status(sent);
-    }
     struct msghdr message = { .msg_iov = iovec_of(iov) };
     message.msg_iovlen = (__typeof__(message.msg_iovlen))cut_to_iov_max(count);
-    RETRY(sent, sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
-    return count_or_status(sent);
+    ssize_t sent = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return sent >= 0 ? (int)sent : dontwait_failed();
 }
 
 static int host_shutdown(void *self, vigil_fd fd)
@@ -630,6 +638,7 @@ static const vigil_host system_host = {
     .connect = host_connect,
     .socket_error = host_socket_error,
     .recv = host_recv,
+    .send = host_send,
     .sendv = host_sendv,
     .shutdown = host_shutdown,
     .option = host_option,

@@ -179,6 +179,11 @@ static int host_sendv(void *self, vigil_fd fd, const vigil_iov *iov, size_t coun
     return (int)sent;
 }
 
+static int host_send(void *self, vigil_fd fd, const void *p, size_t n)
+{
+    return host_sendv(self, fd, &(vigil_iov){ p, n }, 1);
+}
+
 static int host_shutdown(void *self, vigil_fd fd)
 {
     (void)self;
@@ -376,6 +381,7 @@ static const vigil_host system_host = {
     .connect = host_connect,
     .socket_error = host_socket_error,
     .recv = host_recv,
+    .send = host_send,
     .sendv = host_sendv,
     .shutdown = host_shutdown,
     .option = host_option,

@@ -49,10 +49,11 @@ bool vigil__process_is(uint64_t mark)
     return atomic_load(&by_process_id) && mark == mark_of_process_id();
 }
 
+_Thread_local char vigil__thread_byte;
+
 const void *vigil__thread_mark(void)
 {
-    static _Thread_local char mark;
-    return &mark;
+    return &vigil__thread_byte;
 }
 
 void vigil__thread_yield(void)

@@ -9,9 +9,9 @@
 static char block[100000];
 static bool failing;
 
-static int no_buffers_out(void *self, vigil_fd fd, const vigil_iov *iov, size_t count)
+static int no_buffers_out(void *self, vigil_fd fd, const void *p, size_t n)
 {
-    return failing ? VIGIL_ENOBUFS : vigil__host_system()->sendv(self, fd, iov, count);
+    return failing ? VIGIL_ENOBUFS : vigil__host_system()->send(self, fd, p, n);
 }
 
 /* Nothing is left unread, or the system would answer the close with a reset by itself. */
@@ -60,7 +60,7 @@ CONFORM(a_send_that_failed_ended_cleanly)
 {
     struct rig rig;
     vigil_host host = *vigil__host_system();
-    host.sendv = no_buffers_out;
+    host.send = no_buffers_out;
     open_on(&rig, backend, &host);
     second_answer_fails(&rig, -2);
 }

@@ -8,9 +8,9 @@
 
 static int sends;
 
-static int full_then_failed(void *self, vigil_fd fd, const vigil_iov *iov, size_t count)
+static int full_then_failed(void *self, vigil_fd fd, const void *p, size_t n)
 {
-    (void)self, (void)fd, (void)iov, (void)count;
+    (void)self, (void)fd, (void)p, (void)n;
     return sends++ == 0 ? VIGIL__EAGAIN : VIGIL_ENOBUFS;
 }
 
@@ -24,7 +24,7 @@ CONFORM(eof_ran_behind_a_send_that_had_failed)
 {
     struct rig rig;
     vigil_host host = *vigil__host_system();
-    host.sendv = full_then_failed;
+    host.send = full_then_failed;
     if (test_kernel_performs(backend))
         SKIP("the kernel sends");
     sends = 0;

@@ -6,6 +6,7 @@
 #include "test.h"
 
 #include "base/buf.h"
+#include "base/gaps.h"
 #include "base/heap.h"
 #include "base/list.h"
 #include "base/slab.h"
@@ -369,6 +370,58 @@ TEST(pool_keeps_no_more_than_it_may)
     vigil__buf_drop(&pool, bufs[15]);
     vigil__pool_clear(&pool);
     OK_ALLOCATOR_EMPTY(&counting);
+}
+
+/* ---- gaps -------------------------------------------------------------------------------- */
+
+TEST(gaps_that_are_kept_are_exact)
+{
+    struct vigil__gaps gaps = { 0 };
+    vigil__gaps_note(&gaps, VIGIL_S(1), VIGIL_S(1) + 5);
+    vigil__gaps_note(&gaps, VIGIL_S(2), VIGIL_S(2)); /* none */
+    vigil__gaps_note(&gaps, VIGIL_S(3), VIGIL_S(8));
+    EQ_INT(VIGIL_S(1) + 5, vigil__gaps_latest(&gaps, VIGIL_S(1)));
+    EQ_INT(VIGIL_S(8), vigil__gaps_latest(&gaps, VIGIL_S(3)));
+    EQ_INT(VIGIL_S(9), vigil__gaps_latest(&gaps, VIGIL_S(9)), "nothing since then");
+}
+
+/* Against a list of them all: never earlier than the next look, and not much later than the longest
+ * gap allows. */
+TEST(gaps_are_never_early_and_hardly_late)
+{
+    enum { LOOKS = 2000 };
+    static vigil_ns looks[LOOKS];
+    struct vigil__gaps gaps = { 0 };
+    uint64_t random = 7;
+    looks[0] = VIGIL_S(5);
+    for (int i = 1; i < LOOKS; i++) {
+        vigil_ns gap = (vigil_ns)(random_next(&random) >> random_next(&random) % 31);
+        looks[i] = looks[i - 1] + gap;
+        vigil__gaps_note(&gaps, looks[i - 1], looks[i]);
+    }
+    vigil_ns longest = 0;
+    for (int i = LOOKS - 1; i-- > 0;) {
+        longest = looks[i + 1] - looks[i] > longest ? looks[i + 1] - looks[i] : longest;
+        vigil_ns latest = vigil__gaps_latest(&gaps, looks[i]);
+        vigil_ns bound = longest < 131072 ? 131072 : longest;
+        REQUIRE(latest >= looks[i + 1]);
+        REQUIRE(latest <= looks[i] + bound + bound / 4 + 1);
+    }
+}
+
+TEST(gaps_of_any_length)
+{
+    for (int bits = 0; bits < 62; bits++) {
+        struct vigil__gaps gaps = { 0 };
+        vigil_ns from = VIGIL_S(1), length = (vigil_ns)1 << bits;
+        vigil__gaps_note(&gaps, from, from + length);
+        EQ_INT(from + length, vigil__gaps_latest(&gaps, from), "%d", bits);
+        OK(vigil__gaps_latest(&gaps, from - 1) >= from - 1 + length, "%d", bits);
+    }
+    struct vigil__gaps gaps = { 0 };
+    vigil__gaps_note(&gaps, 100, INT64_MAX);
+    EQ_INT(INT64_MAX, vigil__gaps_latest(&gaps, 100));
+    EQ_INT(INT64_MAX, vigil__gaps_latest(&gaps, 99));
 }
 
 /* ---- list -------------------------------------------------------------------------------- */

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * straight.c -- the straight way of a message: received, given to `data`, and what that sends on
+ * brought away.  Floor: conn.
+ *
+ * On a backend that tells readiness, a connection on which nothing waits needs no record, no
+ * operation and no queue for that.  So this does at once what op_ready.c, input.c and output.c do
+ * in steps, for as long as all goes as it mostly does.  Whatever else comes up, a rest that is
+ * held, a send that is cut short, a pause, an end, is put into the form in which they know it, and
+ * is theirs.
+ */
+#include "conn/conn.h"
+
+enum { STRAIGHT_READS_MAX = 4 }; /* as op_ready.c has it: full buffers before others' turn */
+
+/* What is received into, kept from the first message of a turn to the last.  False: for want of
+ * memory, or while that is short, each has to see for itself what it can have. */
+VIGIL_APART static bool straight_take(vigil_loop *loop)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    if (vigil__memory_short(loop) || !vigil__piece_spare(loop))
+        return false;
+    conns->reading = vigil__buf_take(&loop->pool, VIGIL__BUF_READ, VIGIL__BUF_INPUT);
+    return conns->reading != NULL;
+}
+
+void vigil__straight_rest(vigil_loop *loop)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    bool for_nothing = conns->tally.receives == 0; /* that is no sign of memory for who waits */
+    if (conns->reading != NULL)
+        (for_nothing ? vigil__buf_untake : vigil__buf_drop)(&loop->pool, conns->reading);
+    conns->reading = NULL;
+}
+
+/* Whether nothing is under way or waits: only messages come and go. */
+static inline bool conn_steady(const struct vigil__conn *c)
+{
+    return c->unsteady == 0 && c->head == NULL && c->couple_to.v == 0;
+}
+
+/* `data` has had its say, and something is otherwise than it mostly is. */
+VIGIL_COLD static void straight_ends(vigil_loop *loop, struct vigil__conn *c,
+                                     const vigil_conn_ops *ops, size_t used)
+{
+    if (c->head == NULL && c->queued > 0)
+        vigil__output_passed(loop, c);
+    vigil__conns(loop)->reading = NULL; /* it is the connection's now */
+    vigil__input_offered(loop, c, ops, used);
+}
+
+/* Callbacks queued something, or somebody sends the buffer on by reference. */
+VIGIL_COLD static void straight_others(vigil_loop *loop)
+{
+    vigil__conns_flush(loop);
+    vigil__straight_rest(loop); /* the next takes another, if memory allows */
+}
+
+/* The system took less than all that was passed on, or failed. */
+VIGIL_COLD static void straight_cut(vigil_loop *loop, struct vigil__conn *c, int sent)
+{
+    vigil__output_passed(loop, c);
+    vigil__output_cut_short(loop, c, sent);
+}
+
+/* Sends on all that was received.  False: it did not all go. */
+static inline bool straight_send(vigil_loop *loop, struct vigil__conns *conns,
+                                 struct vigil__conn *c, const void *p, size_t n)
+{
+    const vigil_host *host = loop->host;
+    int sent = host->send(host->self, c->fd_in, p, n);
+    if (VIGIL_UNLIKELY((unsigned)sent != n)) {
+        straight_cut(loop, c, sent);
+        return false;
+    }
+    c->queued = 0;
+    c->bytes_out += n;
+    conns->tally.bytes_out += n;
+    conns->tally.sends++;
+    return true;
+}
+
+/* Gives a message of `n` bytes, which have been received, to `data`, and sends on what that does.
+ * Whether all went as it mostly does. */
+static inline bool straight_message(vigil_loop *loop, struct vigil__conns *conns,
+                                    struct vigil__conn *c, struct vigil__buf *buf, size_t n)
+{
+    const vigil_conn_ops *ops = c->ops;
+    c->bytes_in += n;
+    conns->tally.bytes_in += n;
+    conns->tally.receives++;
+    c->moved_at = loop->now;
+    c->held = buf; /* for as long as `data` runs */
+    c->held_len = n;
+    conns->cut_on = 0;
+    conns->reader = c;
+    conns->straight = vigil__conn_handle(c);
+    size_t used = ops->data(loop, conns->straight, c->ctx, buf->data, n);
+    conns->straight.v = 0;
+    conns->reader = NULL;
+    if (VIGIL_UNLIKELY(used < n || !conn_steady(c))) {
+        straight_ends(loop, c, ops, used);
+        return false;
+    }
+    c->held = NULL;
+    c->held_len = 0;
+    vigil__callback_counted(loop, "data");
+    bool well = c->queued == 0 || straight_send(loop, conns, c, buf->data, n);
+    if (VIGIL_UNLIKELY(!vigil__list_empty(&conns->flush) || buf->refs > 1)) {
+        straight_others(loop);
+        return false;
+    }
+    return well;
+}
+
+/* How it went. */
+enum { ODD, WELL, FULL /* well, and there may be more */ };
+
+static inline int straight_once(vigil_loop *loop, struct vigil__conns *conns, struct vigil__conn *c,
+                                struct vigil__buf *buf)
+{
+    const vigil_host *host = loop->host;
+    int got = host->recv(host->self, c->fd_in, buf->data, c->op_in.u.len);
+    if (VIGIL_LIKELY(got > 0)) {
+        size_t n = (unsigned)got;
+        bool well = straight_message(loop, conns, c, buf, n);
+        return !well ? ODD : VIGIL_UNLIKELY(n == c->op_in.u.len) ? FULL : WELL;
+    }
+    if (got != VIGIL__EAGAIN)
+        vigil__op_ended(loop, &c->op_in, got);
+    return ODD;
+}
+
+/* Whose input a record tells of, if it may go the straight way; or NULL. */
+static inline struct vigil__conn *straight_conn(const vigil_loop *loop,
+                                                const struct vigil__record *record)
+{
+    const struct vigil__port *port = vigil__port_told(loop, record);
+    if (VIGIL_UNLIKELY(port == NULL))
+        return NULL;
+    struct vigil__conn *c = VIGIL_OWNER(port->u.ops.in, struct vigil__conn, op_in);
+    return VIGIL_LIKELY(conn_steady(c)) ? c : NULL;
+}
+
+int vigil__straight(vigil_loop *loop, const struct vigil__record *records, int count)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    struct vigil__conn *c = straight_conn(loop, records);
+    if (c == NULL || (conns->reading == NULL && !straight_take(loop)))
+        return 0;
+    struct vigil__buf *buf = conns->reading;
+    const struct vigil__record *record = records, *end = records + count;
+    for (int reads = 0; c != NULL;) {
+        int how = straight_once(loop, conns, c, buf);
+        if (VIGIL_UNLIKELY(how == FULL) && ++reads < STRAIGHT_READS_MAX && !loop->closing)
+            continue;
+        reads = 0;
+        c = ++record < end && VIGIL_LIKELY(how != ODD) ? straight_conn(loop, record) : NULL;
+    }
+    return (int)(record - records);
+}

@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * straight.c -- a message that goes back whole to who brought it: what else a program may do in the
+ * same callback.  On most backends such a message takes a way of its own (src/conn/straight.c),
+ * which nobody may notice.
+ */
+#include "conn_rig.h"
+
+#include <pthread.h>
+
+static const char message[] = "message";
+
+enum { LEN = sizeof(message) - 1 };
+
+/* A rig whose client has said `message`; `wanted` is what comes back. */
+static void comes_back(const char *backend,
+                       size_t (*on_data)(struct rig *rig, vigil_conn conn, const void *p, size_t n),
+                       const char *wanted)
+{
+    char got[64] = "";
+    struct rig rig;
+    rig_open(&rig, backend, NULL);
+    rig.on_data = on_data;
+    int fd = rig_client_opened(&rig);
+    client_send(fd, message);
+    rig_client_gets(&rig, fd, got, strlen(wanted));
+    EQ_STR(wanted, got);
+    rig_settle(&rig);
+    EQ_INT(-1, client_peek(fd, got, sizeof(got)), "nothing more comes");
+    EQ_INT(strlen(wanted), rig_stats(&rig).bytes_out);
+    EQ_INT(0, rig_info(&rig, rig.conn).queued);
+    EQ_INT(0, rig_stats(&rig).memory);
+    close(fd);
+    rig_close(&rig);
+}
+
+static size_t send_before(struct rig *rig, vigil_conn conn, const void *p, size_t n)
+{
+    EQ_INT(7, vigil_send(rig->loop, conn, "before ", 7));
+    return vigil_send(rig->loop, conn, p, n);
+}
+
+CONFORM(what_is_sent_before_it_comes_before_it)
+{
+    comes_back(backend, send_before, "before message");
+}
+
+static size_t send_behind(struct rig *rig, vigil_conn conn, const void *p, size_t n)
+{
+    size_t sent = vigil_send(rig->loop, conn, p, n);
+    EQ_INT(n, rig_info(rig, conn).queued);
+    EQ_INT(7, vigil_send(rig->loop, conn, " behind", 7));
+    EQ_INT(n + 7, rig_info(rig, conn).queued);
+    return sent;
+}
+
+CONFORM(what_is_sent_behind_it_comes_behind_it)
+{
+    comes_back(backend, send_behind, "message behind");
+}
+
+static size_t send_owned_behind(struct rig *rig, vigil_conn conn, const void *p, size_t n)
+{
+    size_t sent = vigil_send(rig->loop, conn, p, n);
+    EQ_INT(0, vigil_send_owned(rig->loop, conn, " behind", 7, NULL, NULL));
+    return sent;
+}
+
+CONFORM(what_is_lent_behind_it_comes_behind_it)
+{
+    comes_back(backend, send_owned_behind, "message behind");
+}
+
+static size_t send_twice(struct rig *rig, vigil_conn conn, const void *p, size_t n)
+{
+    EQ_INT(n, vigil_send(rig->loop, conn, p, n));
+    EQ_INT(n, vigil_send(rig->loop, conn, p, n));
+    return n;
+}
+
+CONFORM(sent_twice_it_comes_twice)
+{
+    comes_back(backend, send_twice, "messagemessage");
+}
+
+static size_t send_a_part(struct rig *rig, vigil_conn conn, const void *p, size_t n)
+{
+    EQ_INT(n - 1, vigil_send(rig->loop, conn, p, n - 1));
+    return n;
+}
+
+CONFORM(a_part_of_it_is_a_part)
+{
+    comes_back(backend, send_a_part, "messag");
+}
+
+static size_t send_all_use_some(struct rig *rig, vigil_conn conn, const void *p, size_t n)
+{
+    if (rig->number++ > 0)
+        return n;
+    EQ_INT(n, vigil_send(rig->loop, conn, p, n));
+    return 3;
+}
+
+CONFORM(what_is_left_of_it_is_held)
+{
+    comes_back(backend, send_all_use_some, message);
+}
+
+CONFORM(what_is_left_of_it_is_offered_again)
+{
+    struct rig rig;
+    char got[LEN];
+    rig_open(&rig, backend, NULL);
+    rig.on_data = send_all_use_some;
+    int fd = rig_client_opened(&rig);
+    client_send(fd, message);
+    rig_client_gets(&rig, fd, got, LEN);
+    rig_settle(&rig);
+    EQ_STR("data(7) data(4)", rig_take_log(&rig));
+    EQ_STR("sage", rig.got);
+    close(fd);
+    rig_close(&rig);
+}
+
+static size_t send_then_end(struct rig *rig, vigil_conn conn, const void *p, size_t n)
+{
+    size_t sent = vigil_send(rig->loop, conn, p, n);
+    EQ_INT(0, vigil_end(rig->loop, conn));
+    EQ_INT(0, vigil_send(rig->loop, conn, p, n), "it has ended");
+    return sent;
+}
+
+static size_t send_then_finish(struct rig *rig, vigil_conn conn, const void *p, size_t n)
+{
+    size_t sent = vigil_send(rig->loop, conn, p, n);
+    EQ_INT(0, vigil_finish(rig->loop, conn));
+    return sent;
+}
+
+static size_t send_and_finish_using_nothing(struct rig *rig, vigil_conn conn, const void *p,
+                                            size_t n)
+{
+    (void)send_then_finish(rig, conn, p, n);
+    return 0;
+}
+
+/* Sent before the end, it comes before the end. */
+CONFORM(passed_on_before_the_end_it_arrives)
+{
+    size_t (*const rows[])(struct rig *, vigil_conn, const void *,
+                           size_t) = { send_then_end, send_then_finish,
+                                       send_and_finish_using_nothing };
+    for (size_t i = 0; i < TEST_COUNT(rows); i++) {
+        struct rig rig;
+        char got[LEN + 1] = "";
+        rig_open(&rig, backend, NULL);
+        rig.on_data = rows[i];
+        int fd = rig_client_opened(&rig);
+        client_send(fd, message);
+        rig_client_gets(&rig, fd, got, LEN);
+        EQ_STR(message, got, "row %zu", i);
+        EQ_INT(0, rig_client_end(&rig, fd), "row %zu", i);
+        close(fd);
+        RIG_UNTIL(&rig, rig.closed == 1);
+        EQ_INT(VIGIL_OK, rig.why, "row %zu", i);
+        EQ_INT(0, rig_stats(&rig).dropped_out, "row %zu", i);
+        rig_close(&rig);
+    }
+}
+
+static size_t send_then_abort(struct rig *rig, vigil_conn conn, const void *p, size_t n)
+{
+    size_t sent = vigil_send(rig->loop, conn, p, n);
+    EQ_INT(0, vigil_abort(rig->loop, conn));
+    EQ_INT(0, vigil_send(rig->loop, conn, p, n), "it is gone");
+    return sent;
+}
+
+CONFORM(passed_on_before_an_abort_it_is_dropped_and_counted)
+{
+    struct rig rig;
+    rig_open(&rig, backend, NULL);
+    rig.on_data = send_then_abort;
+    int fd = rig_client_opened(&rig);
+    client_send(fd, message);
+    RIG_UNTIL(&rig, rig.closed == 1);
+    EQ_INT(VIGIL_ECANCELED, rig.why);
+    EQ_INT(LEN, rig_stats(&rig).dropped_out);
+    EQ_INT(0, rig_stats(&rig).bytes_out);
+    EQ_INT(reset_seen(), rig_client_end(&rig, fd));
+    close(fd);
+    rig_close(&rig);
+}
+
+static size_t send_then_pause(struct rig *rig, vigil_conn conn, const void *p, size_t n)
+{
+    EQ_INT(0, vigil_pause(rig->loop, conn));
+    return vigil_send(rig->loop, conn, p, n);
+}
+
+CONFORM(paused_with_it_the_next_one_waits)
+{
+    struct rig rig;
+    char got[LEN];
+    rig_open(&rig, backend, NULL);
+    rig.on_data = send_then_pause;
+    int fd = rig_client_opened(&rig);
+    client_send(fd, message);
+    rig_client_gets(&rig, fd, got, LEN);
+    client_send(fd, message);
+    rig_settle(&rig);
+    EQ_STR("data(7)", rig_take_log(&rig));
+    EQ_INT(0, vigil_resume(rig.loop, rig.conn));
+    rig_client_gets(&rig, fd, got, LEN);
+    EQ_STR("data(7)", rig_take_log(&rig));
+    close(fd);
+    rig_close(&rig);
+}
+
+static size_t look_at_what_is_held(struct rig *rig, vigil_conn conn, const void *p, size_t n)
+{
+    const void *held;
+    size_t len;
+    EQ_INT(0, vigil_conn_held(rig->loop, conn, &held, &len));
+    EQ_PTR(p, held);
+    EQ_INT(n, len);
+    EQ_INT(n, rig_info(rig, conn).held);
+    EQ_INT(n, rig_info(rig, conn).bytes_in);
+    EQ_INT(n, rig_stats(rig).bytes_in, "counted when it is offered");
+    return vigil_send(rig->loop, conn, p, n);
+}
+
+CONFORM(while_it_is_offered_it_is_held_and_counted)
+{
+    comes_back(backend, look_at_what_is_held, message);
+}
+
+static size_t couple_behind(struct rig *rig, vigil_conn conn, const void *p, size_t n)
+{
+    size_t sent = vigil_send(rig->loop, conn, p, n);
+    EQ_INT(0, vigil_couple(rig->loop, conn, conn));
+    return sent;
+}
+
+CONFORM(coupled_with_it_all_goes_on_in_order)
+{
+    struct rig rig;
+    char got[2 * LEN + 1] = "";
+    rig_open(&rig, backend, NULL);
+    rig.on_data = couple_behind;
+    int fd = rig_client_opened(&rig);
+    client_send(fd, message);
+    client_send(fd, message);
+    rig_client_gets(&rig, fd, got, 2 * LEN);
+    EQ_STR("messagemessage", got);
+    close(fd);
+    rig_close(&rig);
+}
+
+/* Its mark is lowered while it runs, to less than what one receive may bring. */
+CONFORM(above_its_mark_it_goes_in_parts)
+{
+    enum { MANY = 5000, MARK = 1000 };
+    static char many[MANY], got[MANY];
+    struct rig rig;
+    rig_open(&rig, backend, NULL);
+    rig.on_data = rig_echo;
+    memset(many, 'm', sizeof(many));
+    int fd = rig_client_opened(&rig);
+    vigil_limits limits = { .out_high = MARK, .out_low = MARK };
+    EQ_INT(0, vigil_conn_set_limits(rig.loop, rig.conn, &limits));
+    rig_settle(&rig);
+    REQUIRE(send(fd, many, MANY, MSG_NOSIGNAL) == MANY);
+    rig_client_gets(&rig, fd, got, MANY);
+    EQ_INT(0, memcmp(got, many, MANY));
+    size_t calls = 0;
+    for (const char *at = strstr(rig.log, "data("); at != NULL; at = strstr(at + 1, "data("))
+        calls++;
+    OK(calls >= MANY / MARK, "%s", rig.log);
+    close(fd);
+    rig_close(&rig);
+}
+
+static struct {
+    struct rig *rig;
+    vigil_conn conn;
+    const void *p;
+    size_t n, sent;
+} offered;
+
+static void *send_from_elsewhere(void *unused)
+{
+    offered.sent = vigil_send(offered.rig->loop, offered.conn, offered.p, offered.n);
+    return unused;
+}
+
+static size_t another_thread_sends(struct rig *rig, vigil_conn conn, const void *p, size_t n)
+{
+    pthread_t other;
+    offered.rig = rig;
+    offered.conn = conn;
+    offered.p = p;
+    offered.n = n;
+    REQUIRE(pthread_create(&other, NULL, send_from_elsewhere, NULL) == 0);
+    REQUIRE(pthread_join(other, NULL) == 0);
+    EQ_INT(0, offered.sent, "it does not own the loop");
+    return vigil_send(rig->loop, conn, p, n);
+}
+
+CONFORM(another_thread_cannot_pass_it_on)
+{
+    comes_back(backend, another_thread_sends, message);
+}
+
+static size_t to_the_other(struct rig *rig, vigil_conn conn, const void *p, size_t n)
+{
+    vigil_conn other = { (uint64_t)rig->number };
+    if (other.v == 0 || conn.v == other.v)
+        return n;
+    EQ_INT(n, vigil_send(rig->loop, other, p, n));
+    return vigil_send(rig->loop, conn, p, n);
+}
+
+CONFORM(sent_to_another_and_back_both_get_it)
+{
+    struct rig rig;
+    char got[LEN + 1] = "";
+    rig_open(&rig, backend, NULL);
+    rig.on_data = to_the_other;
+    int other = rig_client_opened(&rig);
+    rig.number = (int64_t)rig.conn.v;
+    int fd = rig_client_opened(&rig);
+    for (int i = 0; i < 3; i++) {
+        client_send(fd, message);
+        rig_client_gets(&rig, fd, got, LEN);
+        EQ_STR(message, got);
+        rig_client_gets(&rig, other, got, LEN);
+        EQ_STR(message, got);
+    }
+    close(fd);
+    close(other);
+    rig_close(&rig);
+}
+
+static size_t close_the_loop(struct rig *rig, vigil_conn conn, const void *p, size_t n)
+{
+    size_t sent = vigil_send(rig->loop, conn, p, n);
+    vigil_loop_close(rig->loop);
+    return sent;
+}
+
+CONFORM(a_loop_may_be_closed_with_it)
+{
+    struct rig rig;
+    rig_open(&rig, backend, NULL);
+    rig.on_data = close_the_loop;
+    int fd = rig_client_opened(&rig);
+    client_send(fd, message);
+    int status = 0;
+    for (int turns = 0; turns < 2000 && status >= 0; turns++)
+        status = vigil_loop_turn(rig.loop, VIGIL_MS(10));
+    EQ_INT(VIGIL_ECANCELED, status);
+    EQ_INT(1, rig.closed);
+    OK_ALLOCATOR_EMPTY(&rig.memory);
+    close(fd);
+}
