@@ -655,9 +655,10 @@ bench: bench-programs  ## vigil beside its peers: ten cells, in under 20 minutes
 bench-full: bench-programs  ## every contender in every cell: hours
 	@bench/run --build $(B) --cells full --contenders all --seconds 1
 
-bench-steps: bench-programs  ## a million timers, and threads that wake each other
+bench-steps: bench-programs  ## a million timers, threads that wake each other, idle turns
 	@bench/steps --build $(B) timers
 	@bench/steps --build $(B) wakes
+	@bench/steps --build $(B) turns
 
 bench-memory: bench-programs  ## what an idle connection costs, and one that was used
 	@bench/memory --build $(B)
