@@ -655,10 +655,11 @@ bench: bench-programs  ## vigil beside its peers: ten cells, in under 20 minutes
 bench-full: bench-programs  ## every contender in every cell: hours
 	@bench/run --build $(B) --cells full --contenders all --seconds 1
 
-bench-steps: bench-programs  ## a million timers, threads that wake each other, idle turns
+bench-steps: bench-programs  ## timers, threads that wake each other, idle turns, chained pipes
 	@bench/steps --build $(B) timers
 	@bench/steps --build $(B) wakes
 	@bench/steps --build $(B) turns
+	@bench/steps --build $(B) pipes
 
 bench-memory: bench-programs  ## what an idle connection costs, and one that was used
 	@bench/memory --build $(B)
