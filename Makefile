@@ -155,6 +155,15 @@ $(PEERS): $(wildcard bench/peers/* bench/*.h) $(B)/flags $(B)/bench/packages
 	$(Q)CC='$(CC)' CFLAGS='$(CFLAGS)' LDFLAGS='$(LDFLAGS)' bench/peers/build $@ \
 	    $(wildcard bench/peers/$(@F).*)
 
+# Its functions stand in place of the C library's, whose headers would put checks into them.
+$(B)/bench/counts/driven.so: bench/counts/driven.c bench/counts/marks.h $(B)/flags
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CC) $(STRICT) $(CFLAGS) -U_FORTIFY_SOURCE -fPIC -shared $(LDFLAGS) -o $@ $< -ldl
+
+$(B)/bench/counts/tracer: bench/counts/tracer.c bench/counts/marks.h $(B)/libvigil.a
+	$(call program,$(PUBLIC_FLAGS))
+
 $(B)/bench/packages: always
 	@mkdir -p $(@D)
 	@CC='$(CC)' bench/peers/build --packages >$@.now
@@ -642,7 +651,7 @@ guest-programs: $(TESTS) $(ON_KERNELS) $(B)/tests/kernels/init $(B)/tests/kernel
 
 # ---- measuring and checking ------------------------------------------------------------------
 
-.PHONY: bench-quick bench bench-full bench-steps bench-memory bench-programs \
+.PHONY: bench-quick bench bench-full bench-steps bench-memory bench-counts bench-programs \
         bench-battery
 bench-programs: $(B)/vigil $(BENCHES) $(PEERS)
 
@@ -663,6 +672,12 @@ bench-steps: bench-programs  ## timers, threads that wake each other, idle turns
 
 bench-memory: bench-programs  ## what an idle connection costs, and one that was used
 	@bench/memory --build $(B)
+
+# What the servers do, counted, not timed: the same on a machine that has other work.
+bench-counts: bench-programs $(B)/bench/counts/driven.so $(B)/bench/counts/tracer
+bench-counts:  ## instructions and system calls per message, of vigil and its peers
+	@scripts/setup counts
+	@bench/counts/run --build $(B)
 
 bench-battery: bench-programs  ## that no contender loses a byte, by the echo battery
 	@$(TAP) --verbose --limit 3600 'tests/battery/run --build $(B) --server bench' \

@@ -67,8 +67,9 @@ def described(program):
             "congestion_control": congestion_control(), "compiler": compiler(program)}
 
 
-def told(about):
-    """The same for a reader, and of the run as much as there is."""
+def told(about, timed=True):
+    """The same for a reader, and of the run as much as there is.  A count that is not `timed` is
+    the same whatever else the machine does."""
     lines = [f"machine   {about['processor']}, {about['processor_count']} processors, "
              f"load {about['load_at_start']:.1f} at the start",
              f"kernel    {about['kernel']}, TCP congestion control {about['congestion_control']}",
@@ -81,7 +82,7 @@ def told(about):
                      f"on processor {pinned_to['server']}, driver on {pinned_to['driver']}")
         if pinned_to["server"] == pinned_to["driver"]:
             lines.append("warning   server and driver share the one processor")
-    if about["load_at_start"] > 0.5 * about["processor_count"]:
+    if timed and about["load_at_start"] > 0.5 * about["processor_count"]:
         lines.append("warning   the machine has other work: these figures are not to be trusted")
     if about.get("rounds", ROUNDS_MIN) < ROUNDS_MIN:
         lines.append(f"warning   fewer than {ROUNDS_MIN} rounds: these figures are not to be trusted")
