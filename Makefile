@@ -652,7 +652,7 @@ guest-programs: $(TESTS) $(ON_KERNELS) $(B)/tests/kernels/init $(B)/tests/kernel
 # ---- measuring and checking ------------------------------------------------------------------
 
 .PHONY: bench-quick bench bench-full bench-steps bench-memory bench-counts bench-programs \
-        bench-battery
+        bench-battery bench-crowd
 bench-programs: $(B)/vigil $(BENCHES) $(PEERS)
 
 bench-quick: bench-programs  ## two cells of `make bench`, in under 2 minutes
@@ -678,6 +678,10 @@ bench-counts: bench-programs $(B)/bench/counts/driven.so $(B)/bench/counts/trace
 bench-counts:  ## instructions and system calls per message, of vigil and its peers
 	@scripts/setup counts
 	@bench/counts/run --build $(B)
+
+CROWD = 100000
+bench-crowd: bench-programs  ## CROWD connections to several servers, all at once: a minute
+	@bench/crowd --build $(B) --connections $(CROWD)
 
 bench-battery: bench-programs  ## that no contender loses a byte, by the echo battery
 	@$(TAP) --verbose --limit 3600 'tests/battery/run --build $(B) --server bench' \

@@ -3,9 +3,12 @@
  * vigil.c -- the contender on this library: the six-statement echo.
  *
  * Usage: vigil [--idle] WHERE, or --version; VIGIL_BACKEND chooses the backend.  The address bound
- * is printed, or "skip" and why that backend is not to be had.  It finishes what is under way at
- * SIGTERM.  The library decides by itself how much it reads at once; the limits are those of
+ * is printed, or "skip" and why that backend is not to be had.  At SIGUSR1 it prints how many
+ * connections there were, ended in order, ended otherwise, and are; at SIGTERM it finishes what is
+ * under way.  The library decides by itself how much it reads at once; the limits are those of
  * server.h.  Public header only. */
+#include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +23,16 @@ static size_t echo(vigil_loop *loop, vigil_conn conn, void *ctx, const void *p, 
     return vigil_send(loop, conn, p, n);
 }
 
+static void tell(vigil_loop *loop, int signo, void *arg)
+{
+    vigil_stats stats;
+    (void)signo, (void)arg;
+    vigil_stats_get(loop, &stats);
+    printf("%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", stats.accepted, stats.closed_ok,
+           stats.closed_error, stats.conns);
+    (void)fflush(stdout);
+}
+
 static int serve(vigil_loop *loop, const char *where, bool idle)
 {
     static const vigil_conn_ops ops = { .data = echo };
@@ -27,11 +40,14 @@ static int serve(vigil_loop *loop, const char *where, bool idle)
         .ops = &ops, .limits = { .out_high = OUT_MAX, .idle_ns = idle ? VIGIL_S(IDLE_S) : 0 }
     };
     vigil_listener listener;
+    vigil_signal asked;
     vigil_addr address;
     char text[VIGIL_ADDR_TEXT_MAX];
     int err = vigil_listen(loop, where, &options, &listener);
     if (err == 0)
         err = vigil_listener_address(loop, listener, &address);
+    if (err == 0)
+        err = vigil_on_signal(loop, SIGUSR1, tell, NULL, &asked);
     if (err < 0)
         return err;
     (void)vigil_addr_format(&address, text, sizeof text); /* it always fits */
