@@ -149,6 +149,11 @@ $(B)/examples/%: examples/tutorial/%.c $(B)/libvigil.a
 $(B)/bench/%: bench/%.c $(B)/libvigil.a
 	$(call program,$(PUBLIC_FLAGS))
 
+# The same server on the shared library, for what it takes to load that.
+$(B)/bench/vigil_shared: bench/vigil.c $(B)/libvigil.so
+	$(call say,CC)
+	$(Q)$(CC) $(PUBLIC_FLAGS) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) '-Wl,-rpath,$$ORIGIN/..' -o $@ $^
+
 # The peers are no part of `everything`: the library and its tests need none of their packages.
 $(PEERS): $(wildcard bench/peers/* bench/*.h) $(B)/flags $(B)/bench/packages
 	$(call say,PEER)
@@ -652,8 +657,11 @@ guest-programs: $(TESTS) $(ON_KERNELS) $(B)/tests/kernels/init $(B)/tests/kernel
 # ---- measuring and checking ------------------------------------------------------------------
 
 .PHONY: bench-quick bench bench-full bench-steps bench-memory bench-counts bench-programs \
-        bench-battery bench-crowd
+        bench-battery bench-crowd bench-start
 bench-programs: $(B)/vigil $(BENCHES) $(PEERS)
+.PHONY: bench-quick bench bench-full bench-steps bench-memory bench-counts bench-programs \
+        bench-battery bench-crowd bench-start
+bench-programs: $(B)/vigil $(BENCHES) $(PEERS) $(B)/bench/vigil_shared
 
 bench-quick: bench-programs  ## two cells of `make bench`, in under 2 minutes
 	@bench/run --build $(B) --cells quick --seconds 0.2
@@ -678,6 +686,9 @@ bench-counts: bench-programs $(B)/bench/counts/driven.so $(B)/bench/counts/trace
 bench-counts:  ## instructions and system calls per message, of vigil and its peers
 	@scripts/setup counts
 	@bench/counts/run --build $(B)
+
+bench-start: bench-programs  ## from the start of a server to its first echo
+	@bench/steps --build $(B) start
 
 CROWD = 100000
 bench-crowd: bench-programs  ## CROWD connections to several servers, all at once: a minute
