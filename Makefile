@@ -657,10 +657,7 @@ guest-programs: $(TESTS) $(ON_KERNELS) $(B)/tests/kernels/init $(B)/tests/kernel
 # ---- measuring and checking ------------------------------------------------------------------
 
 .PHONY: bench-quick bench bench-full bench-steps bench-memory bench-counts bench-programs \
-        bench-battery bench-crowd bench-start
-bench-programs: $(B)/vigil $(BENCHES) $(PEERS)
-.PHONY: bench-quick bench bench-full bench-steps bench-memory bench-counts bench-programs \
-        bench-battery bench-crowd bench-start
+        bench-battery bench-crowd bench-start report
 bench-programs: $(B)/vigil $(BENCHES) $(PEERS) $(B)/bench/vigil_shared
 
 bench-quick: bench-programs  ## two cells of `make bench`, in under 2 minutes
@@ -693,6 +690,9 @@ bench-start: bench-programs  ## from the start of a server to its first echo
 CROWD = 100000
 bench-crowd: bench-programs  ## CROWD connections to several servers, all at once: a minute
 	@bench/crowd --build $(B) --connections $(CROWD)
+
+report: all  ## doc/PERFORMANCE.md and its pictures, of what was measured
+	@bench/report --build $(B)
 
 bench-battery: bench-programs  ## that no contender loses a byte, by the echo battery
 	@$(TAP) --verbose --limit 3600 'tests/battery/run --build $(B) --server bench' \

@@ -3,6 +3,7 @@
 # The machine under the benchmark: processes on processors of their own, the CPU time that the
 # scheduler says they had, their memory, and what must be known of the machine to judge a figure.
 
+import datetime
 import os
 import platform
 import resource
@@ -61,10 +62,25 @@ def congestion_control():
 
 def described(program):
     """What must be known to judge a figure."""
-    return {"processor": processor(), "processor_count": os.cpu_count(),
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return {"date": now.isoformat(" ", "minutes").replace("+00:00", " UTC"),
+            "processor": processor(), "processor_count": os.cpu_count(),
             "load_at_start": round(os.getloadavg()[0], 1),
             "kernel": f"{platform.system()} {platform.release()}",
             "congestion_control": congestion_control(), "compiler": compiler(program)}
+
+
+def warnings(about, timed=True):
+    """Why the figures of a run are not to be trusted: nothing, on a quiet machine."""
+    untrusted = []
+    pinned_to = about.get("processors", {"server": 0, "driver": 1})
+    if pinned_to["server"] == pinned_to["driver"]:
+        untrusted.append("server and driver share the one processor")
+    if timed and about["load_at_start"] > 0.5 * about["processor_count"]:
+        untrusted.append("the machine has other work: these figures are not to be trusted")
+    if about.get("rounds", ROUNDS_MIN) < ROUNDS_MIN:
+        untrusted.append(f"fewer than {ROUNDS_MIN} rounds: these figures are not to be trusted")
+    return untrusted
 
 
 def told(about, timed=True):
@@ -80,10 +96,5 @@ def told(about, timed=True):
     if pinned_to := about.get("processors"):
         lines.append(f"run       {about['rounds']} rounds of {about['seconds']:g} s, medians; server "
                      f"on processor {pinned_to['server']}, driver on {pinned_to['driver']}")
-        if pinned_to["server"] == pinned_to["driver"]:
-            lines.append("warning   server and driver share the one processor")
-    if timed and about["load_at_start"] > 0.5 * about["processor_count"]:
-        lines.append("warning   the machine has other work: these figures are not to be trusted")
-    if about.get("rounds", ROUNDS_MIN) < ROUNDS_MIN:
-        lines.append(f"warning   fewer than {ROUNDS_MIN} rounds: these figures are not to be trusted")
+    lines += [f"warning   {warning}" for warning in warnings(about, timed)]
     return "\n".join(lines)
