@@ -8,6 +8,7 @@
 #ifndef VIGIL_CONN_INSIDE_H
 #define VIGIL_CONN_INSIDE_H
 
+#include "base/heap.h"
 #include "loop/loop.h"
 
 enum {

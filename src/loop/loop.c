@@ -41,9 +41,8 @@ static void loop_init(vigil_loop *loop, const vigil_loop_options *o)
     vigil__pool_init(&loop->pool, &loop->allocator,
                      o->memory_limit != 0 ? o->memory_limit : memory_limit_default);
     vigil__slab_init(&loop->ports, &loop->allocator, sizeof(struct vigil__port));
-    vigil__slab_init(&loop->timer_slab, &loop->allocator, sizeof(struct vigil__timer));
     vigil__slab_init(&loop->signal_slab, &loop->allocator, sizeof(struct vigil__signal));
-    vigil__heap_init(&loop->timers, &loop->allocator);
+    vigil__tournament_init(&loop->timers, &loop->allocator);
     vigil__list_init(&loop->dirty);
     vigil__list_init(&loop->refused);
     vigil__list_init(&loop->resting);
@@ -227,7 +226,7 @@ static vigil_ns loop_due(vigil_loop *loop)
     if (!vigil__list_empty(&loop->refused) || vigil__posts_pending(loop) ||
         atomic_load(&loop->sink.pending) != 0)
         return VIGIL_NOWAIT;
-    vigil_ns due = vigil__heap_due(&loop->timers);
+    vigil_ns due = vigil__tournament_due(&loop->timers);
     if (loop->above != NULL) {
         vigil_ns above = loop->above->due(loop);
         due = above < due ? above : due;
@@ -384,9 +383,8 @@ static void loop_free(vigil_loop *loop)
     if (loop->backend_self != NULL)
         (forked ? loop->backend->forget : loop->backend->close)(loop->backend_self);
     vigil__slab_clear(&loop->ports);
-    vigil__slab_clear(&loop->timer_slab);
     vigil__slab_clear(&loop->signal_slab);
-    vigil__heap_clear(&loop->timers);
+    vigil__tournament_clear(&loop->timers);
     vigil__pool_clear(&loop->pool);
     vigil_allocator allocator = loop->allocator;
     vigil__free(&allocator, loop, sizeof(*loop));

@@ -12,9 +12,9 @@
 #include <stdatomic.h>
 
 #include "base/gaps.h"
-#include "base/heap.h"
 #include "base/list.h"
 #include "base/slab.h"
+#include "base/tournament.h"
 #include "poller/backend.h"
 
 enum {
@@ -43,12 +43,6 @@ struct vigil__port {
             void *arg;
         } watch;
     } u;
-};
-
-struct vigil__timer {
-    struct vigil__slot slot;
-    vigil_timer_fn *fn;
-    void *arg;
 };
 
 struct vigil__signal {
@@ -106,8 +100,7 @@ struct vigil_loop {
     struct vigil__link dirty;   /* ports of which the backend is to be told */
     struct vigil__link refused; /* ports that the backend would not take */
     struct vigil__link resting; /* watches that it does not know: they want nothing */
-    struct vigil__slab timer_slab;
-    struct vigil__heap timers;
+    struct vigil__tournament timers;
     struct vigil__slab signal_slab;
     uint64_t signal_sequence;
     struct vigil__signal_sink sink;

@@ -4,15 +4,14 @@
  */
 #include "loop/loop.h"
 
-static struct vigil__timer *timer_find(vigil_loop *loop, vigil_timer timer)
-{
-    return vigil__slab_find(&loop->timer_slab, timer.v);
-}
+enum {
+    AHEAD = 16,      /* timers that are fetched into the cache ahead of their call; 8 is slower */
+    ROOM_KEPT = 1024 /* for so many timers memory is kept when none is left */
+};
 
 static void timer_end(vigil_loop *loop, struct vigil__timer *timer)
 {
-    vigil__heap_remove(&loop->timers, timer->slot.index);
-    vigil__slab_give(&loop->timer_slab, timer);
+    vigil__tournament_give(&loop->timers, timer);
     vigil__gauge(&loop->stats.timers, loop->timers.count);
 }
 
@@ -24,19 +23,16 @@ int vigil_after(vigil_loop *loop, vigil_ns delay_ns, vigil_timer_fn *fn, void *a
         return status;
     if (delay_ns < 0 || fn == NULL)
         return VIGIL_EINVAL;
-    struct vigil__timer *timer = vigil__slab_take(&loop->timer_slab);
+    struct vigil__timer *timer = vigil__tournament_take(&loop->timers);
     if (timer == NULL)
         return VIGIL_ENOMEM;
     timer->fn = fn;
     timer->arg = arg;
     vigil_ns due = vigil__time_add(vigil__loop_clock(loop), delay_ns);
-    if (!vigil__heap_set(&loop->timers, timer->slot.index, due)) {
-        vigil__slab_give(&loop->timer_slab, timer);
-        return VIGIL_ENOMEM;
-    }
+    vigil__tournament_set(&loop->timers, timer, due);
     vigil__gauge(&loop->stats.timers, loop->timers.count);
     if (out != NULL)
-        out->v = vigil__slot_handle(&timer->slot);
+        out->v = vigil__tournament_handle(&loop->timers, timer);
     return 0;
 }
 
@@ -52,12 +48,11 @@ int vigil_timer_set(vigil_loop *loop, vigil_timer timer, vigil_ns delay_ns)
         return status;
     if (delay_ns < 0)
         return VIGIL_EINVAL;
-    struct vigil__timer *found = timer_find(loop, timer);
+    struct vigil__timer *found = vigil__tournament_find(&loop->timers, timer.v);
     if (found == NULL)
         return VIGIL_ESTALE;
     vigil_ns due = vigil__time_add(vigil__loop_clock(loop), delay_ns);
-    bool moved = vigil__heap_set(&loop->timers, found->slot.index, due);
-    VIGIL_ASSERT(moved); /* a move takes no memory */
+    vigil__tournament_set(&loop->timers, found, due);
     return 0;
 }
 
@@ -66,24 +61,36 @@ int vigil_cancel(vigil_loop *loop, vigil_timer timer)
     int status = vigil__loop_check(loop);
     if (status != 0)
         return status;
-    struct vigil__timer *found = timer_find(loop, timer);
+    struct vigil__timer *found = vigil__tournament_find(&loop->timers, timer.v);
     if (found == NULL)
         return VIGIL_ESTALE;
     timer_end(loop, found);
     return 0;
 }
 
+/* Whether one that was due when the turn began still is: callbacks end timers, and set them. */
+static bool timer_still_due(const struct vigil__tournament *t, const struct vigil__timer *timer,
+                            vigil_ns now, uint32_t first_new)
+{
+    if (timer->due != now)
+        return timer->due < now;
+    /* One set in this turn waits for the next.  Its time is at least this turn's, so only among
+     * equals need the sequence be asked, which wraps and means nothing for one set long ago. */
+    return timer->sequence - first_new >= t->sequence - first_new;
+}
+
 void vigil__timers_run(vigil_loop *loop)
 {
+    struct vigil__tournament *t = &loop->timers;
     vigil_ns now = loop->now; /* this turn's: callbacks may read the clock again */
-    uint32_t first_new = loop->timers.sequence;
-    while (loop->timers.count > 0 && !loop->closing) {
-        struct vigil__heap_entry first = loop->timers.entries[0];
-        /* One set in this turn waits for the next.  Its time is at least this turn's, so only among
-         * equals need the sequence be asked, which wraps and means nothing for one set long ago. */
-        if (first.due > now || (first.due == now && (int32_t)(first.sequence - first_new) >= 0))
-            break;
-        struct vigil__timer *timer = vigil__slab_at(&loop->timer_slab, first.owner);
+    uint32_t first_new = t->sequence;
+    uint32_t count = vigil__tournament_collect(t, now);
+    for (uint32_t i = 0; i < count && !loop->closing; i++) {
+        if (i + AHEAD < count)
+            __builtin_prefetch(&t->timers[t->run[i + AHEAD].index]);
+        struct vigil__timer *timer = &t->timers[t->run[i].index]; /* callbacks may move them all */
+        if (!timer_still_due(t, timer, now, first_new))
+            continue;
         vigil_timer_fn *fn = timer->fn;
         void *arg = timer->arg;
         timer_end(loop, timer);
@@ -91,4 +98,7 @@ void vigil__timers_run(vigil_loop *loop)
         fn(loop, arg);
         vigil__callback_ran(loop, "timer");
     }
+    t->run_count = 0;
+    if (t->count == 0 && t->room > ROOM_KEPT)
+        vigil__tournament_trim(t);
 }

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tournament.h -- timers by what is due when: a tournament tree, lazily kept.  Floor: base.
+ *
+ * Timers stand in one array, each in the same place for life.  Above it stand the bounds of eight
+ * neighbours each, of eight of these each, and so on up to one: nothing below a bound is due
+ * earlier, though what it was taken from may since have ended or moved to later.  So ending a timer
+ * and moving it to later write to the timer alone, and moving it to earlier seldom climbs.  Bounds
+ * are raised to the truth when somebody asks what is first: that costs no more than the ends and
+ * moves since then have saved, whatever their pattern.
+ *
+ * The tree knows no clock; it is told the time.  Equal times come out in the order of setting.
+ */
+#ifndef VIGIL_TOURNAMENT_H
+#define VIGIL_TOURNAMENT_H
+
+#include "base/base.h"
+
+enum { VIGIL__TOURNAMENT_LEVELS = 11 }; /* 8 to this power is more than there are indexes */
+
+struct vigil__timer {
+    vigil_ns due;        /* VIGIL_FOREVER while free */
+    uint32_t sequence;   /* of its setting; while free: the next free one */
+    uint32_t generation; /* odd: taken */
+    vigil_timer_fn *fn;
+    void *arg;
+};
+
+/* One that is due, and what it is sorted by. */
+struct vigil__due {
+    uint32_t key, index;
+};
+
+struct vigil__tournament {
+    const vigil_allocator *allocator;
+    struct vigil__timer *timers; /* `room` of them begin the one block; bounds and run follow */
+    vigil_ns *bounds;            /* level by level; the last is that of all */
+    struct vigil__due *run;      /* what is due, in order */
+    uint32_t run_count;
+    uint32_t count, used, room; /* taken; taken or free; that there is memory for */
+    uint32_t free_head;         /* UINT32_MAX: none */
+    uint32_t generation;        /* the newest of those that ended */
+    uint32_t sequence;          /* the next one set gets it; it may wrap */
+    uint32_t top;               /* the level of the last bound */
+    uint32_t level_at[VIGIL__TOURNAMENT_LEVELS]; /* in bounds */
+    bool settled;                                /* the last bound is the truth */
+};
+
+void vigil__tournament_init(struct vigil__tournament *t, const vigil_allocator *allocator);
+void vigil__tournament_clear(struct vigil__tournament *t);
+
+/* Gives the memory back when no timer is taken.  Old handles stay stale. */
+void vigil__tournament_trim(struct vigil__tournament *t);
+
+/* A new timer, due at no time, whose `fn` and `arg` are the caller's to set; NULL: out of memory.
+ * Taking another one may move them all. */
+struct vigil__timer *vigil__tournament_take(struct vigil__tournament *t);
+void vigil__tournament_give(struct vigil__tournament *t, struct vigil__timer *timer);
+
+/* It is due then, the newest among equals.  Takes no memory. */
+void vigil__tournament_set(struct vigil__tournament *t, struct vigil__timer *timer, vigil_ns due);
+
+/* When the first is due, those in the run not counted; or VIGIL_FOREVER. */
+vigil_ns vigil__tournament_due(struct vigil__tournament *t);
+
+/* Moves those due by `now` from the tree into the run, in order, and answers how many.  Each is to
+ * be given back or set anew before the next collect. */
+uint32_t vigil__tournament_collect(struct vigil__tournament *t, vigil_ns now);
+
+/* Whether all bounds hold; for tests. */
+bool vigil__tournament_check(const struct vigil__tournament *t);
+
+/* A handle: generation above, index below.  0 is no handle, since a taken generation is odd. */
+static inline uint64_t vigil__tournament_handle(const struct vigil__tournament *t,
+                                                const struct vigil__timer *timer)
+{
+    return (uint64_t)timer->generation << 32 | (uint32_t)(timer - t->timers);
+}
+
+/* What a handle names, or NULL when that is gone. */
+static inline struct vigil__timer *vigil__tournament_find(const struct vigil__tournament *t,
+                                                          uint64_t handle)
+{
+    uint32_t index = (uint32_t)handle;
+    uint32_t generation = (uint32_t)(handle >> 32);
+    if (VIGIL_UNLIKELY(index >= t->used || (generation & 1) == 0))
+        return NULL;
+    struct vigil__timer *timer = &t->timers[index];
+    return VIGIL_LIKELY(timer->generation == generation) ? timer : NULL;
+}
+
+#endif
