@@ -83,10 +83,8 @@ void vigil__tournament_set(struct vigil__tournament *t, struct vigil__timer *tim
     bounds_lower(t, (uint32_t)(timer - t->timers), due);
 }
 
-vigil_ns vigil__tournament_due(struct vigil__tournament *t)
+vigil_ns vigil__tournament_first(struct vigil__tournament *t)
 {
-    if (t->count == 0)
-        return VIGIL_FOREVER;
     if (!t->settled)
         tournament_settle(t);
     t->settled = true;

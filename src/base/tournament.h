@@ -60,8 +60,14 @@ void vigil__tournament_give(struct vigil__tournament *t, struct vigil__timer *ti
 /* It is due then, the newest among equals.  Takes no memory. */
 void vigil__tournament_set(struct vigil__tournament *t, struct vigil__timer *timer, vigil_ns due);
 
-/* When the first is due, those in the run not counted; or VIGIL_FOREVER. */
-vigil_ns vigil__tournament_due(struct vigil__tournament *t);
+/* When the first is due, those in the run not counted.  Some are taken. */
+vigil_ns vigil__tournament_first(struct vigil__tournament *t);
+
+/* The same, or VIGIL_FOREVER when none is. */
+static inline vigil_ns vigil__tournament_due(struct vigil__tournament *t)
+{
+    return t->count == 0 ? VIGIL_FOREVER : vigil__tournament_first(t);
+}
 
 /* Moves those due by `now` from the tree into the run, in order, and answers how many.  Each is to
  * be given back or set anew before the next collect. */

@@ -15,6 +15,13 @@ static void timer_end(vigil_loop *loop, struct vigil__timer *timer)
     vigil__gauge(&loop->stats.timers, loop->timers.count);
 }
 
+/* Gives back what a burst has taken, but not what is being walked. */
+static void timers_trim(struct vigil__tournament *t)
+{
+    if (t->count == 0 && t->run_count == 0 && t->room > ROOM_KEPT)
+        vigil__tournament_trim(t);
+}
+
 int vigil_after(vigil_loop *loop, vigil_ns delay_ns, vigil_timer_fn *fn, void *arg,
                 vigil_timer *out)
 {
@@ -65,6 +72,7 @@ int vigil_cancel(vigil_loop *loop, vigil_timer timer)
     if (found == NULL)
         return VIGIL_ESTALE;
     timer_end(loop, found);
+    timers_trim(&loop->timers);
     return 0;
 }
 
@@ -82,6 +90,8 @@ static bool timer_still_due(const struct vigil__tournament *t, const struct vigi
 void vigil__timers_run(vigil_loop *loop)
 {
     struct vigil__tournament *t = &loop->timers;
+    if (t->count == 0)
+        return;
     vigil_ns now = loop->now; /* this turn's: callbacks may read the clock again */
     uint32_t first_new = t->sequence;
     uint32_t count = vigil__tournament_collect(t, now);
@@ -99,6 +109,5 @@ void vigil__timers_run(vigil_loop *loop)
         vigil__callback_ran(loop, "timer");
     }
     t->run_count = 0;
-    if (t->count == 0 && t->room > ROOM_KEPT)
-        vigil__tournament_trim(t);
+    timers_trim(t);
 }
