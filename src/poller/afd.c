@@ -303,7 +303,7 @@ static int afd_add(struct afd_backend *afd, vigil_fd fd, uint32_t want, uint64_t
     socket->key = key;
     vigil__list_init(&socket->due);
     vigil__list_append(&afd->due, &socket->due);
-    *vigil__fd_table_at(&afd->table, fd) = (struct vigil__fd_entry){ .want = want,
+    *vigil__fd_table_at(&afd->table, fd) = (struct vigil__fd_entry){ .want = (uint16_t)want,
                                                                      .at = socket->slot.index };
     return 0;
 }

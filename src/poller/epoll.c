@@ -19,7 +19,7 @@
 
 enum { EPOLL_BATCH = 256 }; /* 3 KiB of stack; more ready ones come with the next wait */
 
-/* An entry's `at`. */
+/* An entry's marks. */
 enum {
     ARMED,
     BEACON,   /* of the files that epoll refuses, which tell it nothing */
@@ -115,13 +115,13 @@ static int epoll_wait(void *self, struct vigil__record *records, int cap, vigil_
         struct vigil__fd_entry *entry = &entries[(uint32_t)events[i].key];
         if (VIGIL_UNLIKELY(entry->generation != events[i].key >> 32)) {
             stale = true;
-        } else if (VIGIL_UNLIKELY(entry->at == BEACON)) {
+        } else if (VIGIL_UNLIKELY(entry->marks == BEACON)) {
             int others = ready - i - 1; /* their places are kept */
             next += vigil__epoll_files_report(&epoll->files, next,
                                               cap - (int)(next - records) - others);
         } else {
-            if (VIGIL_UNLIKELY(entry->at == ONE_SHOT))
-                entry->at = FIRED;
+            if (VIGIL_UNLIKELY(entry->marks == ONE_SHOT))
+                entry->marks = FIRED;
             next->key = entry->key;
             next->res = (int32_t)events[i].events;
             next++;
@@ -179,9 +179,9 @@ static int epoll_arm(struct epoll_backend *epoll, enum vigil__epoll_op op, vigil
     }
     if (err < 0)
         return err;
-    entry->want = want;
+    entry->want = (uint16_t)want;
     entry->key = key;
-    entry->at = (want & VIGIL_ONESHOT) != 0 ? ONE_SHOT : ARMED;
+    entry->marks = (want & VIGIL_ONESHOT) != 0 ? ONE_SHOT : ARMED;
     return 0;
 }
 
@@ -202,7 +202,7 @@ static int epoll_add_file(struct epoll_backend *epoll, vigil_fd fd, uint32_t wan
     if (err == 0 && vigil__fd_table_find(&epoll->table, beacon) == NULL) {
         err = epoll_arm(epoll, VIGIL__EPOLL_ADD, beacon, VIGIL_IN, 0);
         if (err == 0)
-            vigil__fd_table_at(&epoll->table, beacon)->at = BEACON;
+            vigil__fd_table_at(&epoll->table, beacon)->marks = BEACON;
     }
     return err < 0 ? err : vigil__epoll_files_add(&epoll->files, fd, want, key);
 }
@@ -216,9 +216,9 @@ static void epoll_begin_anew(struct epoll_backend *epoll)
     if (fresh < 0)
         return;
     int err = 0;
-    for (uint32_t fd = 0; fd < epoll->table.room && err != VIGIL_ENOMEM; fd++) {
+    for (uint32_t fd = 0; fd < epoll->table.used && err != VIGIL_ENOMEM; fd++) {
         const struct vigil__fd_entry *entry = &epoll->table.entries[fd];
-        if (entry->want != 0 && entry->at != FIRED)
+        if (entry->want != 0 && entry->marks != FIRED)
             /* Fails for one that was closed, which is what closing it does anyway. */
             err = tell(fresh, VIGIL__EPOLL_ADD, &epoll->table, (vigil_fd)fd, entry->want);
     }

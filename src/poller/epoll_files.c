@@ -44,7 +44,8 @@ int vigil__epoll_files_add(struct vigil__epoll_files *files, vigil_fd fd, uint32
     if (err < 0)
         return err;
     files->count++;
-    files->table.entries[fd] = (struct vigil__fd_entry){ .want = want, .at = file_resting };
+    files->table.entries[fd] = (struct vigil__fd_entry){ .want = (uint16_t)want,
+                                                         .at = file_resting };
     return vigil__epoll_files_set(files, fd, want, want, key);
 }
 
@@ -55,7 +56,7 @@ int vigil__epoll_files_set(struct vigil__epoll_files *files, vigil_fd fd, uint32
         return VIGIL_EEXIST;
     struct vigil__fd_entry *entry = &files->table.entries[fd];
     file_rest(files, fd);
-    entry->want = want;
+    entry->want = (uint16_t)want;
     entry->key = key;
     if (want == 0)
         files->count--;

@@ -3,7 +3,7 @@
  * fd_table.h -- what is known of each descriptor, found by its number.  Floor: poller.
  *
  * The system hands out the lowest free number, so an array indexed by it stays dense.  Each user of
- * the table says what `at` means there.
+ * the table says what `marks` and `at` mean there.
  */
 #ifndef VIGIL_FD_TABLE_H
 #define VIGIL_FD_TABLE_H
@@ -12,15 +12,19 @@
 
 struct vigil__fd_entry {
     uint64_t key;
-    uint32_t want; /* event bits with EDGE and ONESHOT; 0: not in the table */
-    uint32_t at;
-    uint32_t generation; /* the user's; outlives removal */
+    uint16_t want;  /* event bits with EDGE and ONESHOT; 0: not in the table */
+    uint16_t marks; /* the user's, like one of these: */
+    union {
+        uint32_t at;
+        uint32_t generation; /* outlives removal */
+    };
 };
 
 struct vigil__fd_table {
     const vigil_allocator *allocator;
     struct vigil__fd_entry *entries;
     uint32_t room;
+    uint32_t used; /* how many were needed so far; memory behind them is not touched */
 };
 
 void vigil__fd_table_clear(struct vigil__fd_table *table);
@@ -40,7 +44,7 @@ static inline struct vigil__fd_entry *vigil__fd_table_at(const struct vigil__fd_
 static inline struct vigil__fd_entry *vigil__fd_table_find(const struct vigil__fd_table *table,
                                                            vigil_fd fd)
 {
-    if (!vigil__fd_valid(fd) || vigil__fd_index(fd) >= table->room)
+    if (!vigil__fd_valid(fd) || vigil__fd_index(fd) >= table->used)
         return NULL;
     struct vigil__fd_entry *entry = vigil__fd_table_at(table, fd);
     return entry->want != 0 ? entry : NULL;

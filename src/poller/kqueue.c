@@ -167,7 +167,7 @@ static int kqueue_set(void *self, vigil_fd fd, uint32_t was, uint32_t want, uint
         return kqueue_add(kq, fd, want, key);
     if (was == 0)
         return VIGIL_EEXIST;
-    entry->want = want;
+    entry->want = (uint16_t)want;
     entry->key = key;
     kq->fds[fd].fired = false;
     if (kq->fds[fd].kind == BROKEN_PIPE)
@@ -437,7 +437,7 @@ static int kqueue_add(struct kqueue_backend *kq, vigil_fd fd, uint32_t want, uin
     int err = kind < 0 ? kind : reserve(kq, fd);
     if (err < 0)
         return err;
-    kq->table.entries[fd] = (struct vigil__fd_entry){ .key = key, .want = want };
+    kq->table.entries[fd] = (struct vigil__fd_entry){ .key = key, .want = (uint16_t)want };
     kq->fds[fd] = (struct descriptor){ .kind = (uint8_t)kind };
     err = tell_one(kq, fd);
     if (err == 0)

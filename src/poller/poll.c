@@ -84,7 +84,7 @@ static int poll_set(void *self, vigil_fd fd, uint32_t was, uint32_t want, uint64
         return poll_add(poll, fd, want, key);
     if (was == 0)
         return VIGIL_EEXIST;
-    entry->want = want;
+    entry->want = (uint16_t)want;
     entry->key = key;
     poll->fds[entry->at].fd = fd;
     poll->fds[entry->at].events = (uint16_t)(want & POLL_ASKED);
@@ -144,7 +144,7 @@ static int poll_add(struct poll_backend *poll, vigil_fd fd, uint32_t want, uint6
     }
     poll->table.entries[fd] = (struct vigil__fd_entry){
         .key = key,
-        .want = want,
+        .want = (uint16_t)want,
         .at = poll->count,
     };
     poll->fds[poll->count++] = (vigil_pollfd){

@@ -113,7 +113,7 @@ static int select_set(void *self, vigil_fd fd, uint32_t was, uint32_t want, uint
     } else if (was == 0 && want != 0) {
         return VIGIL_EEXIST;
     }
-    entry->want = want;
+    entry->want = (uint16_t)want;
     entry->key = key;
     select_arm(select, fd, want);
     while (select->fd_count > 0 &&

@@ -181,7 +181,7 @@ static int select_add(struct select_backend *select, vigil_fd fd, uint32_t want,
         err = select_reserve(select);
     if (err < 0)
         return err;
-    *vigil__fd_table_at(&select->table, fd) = (struct vigil__fd_entry){ .want = want,
+    *vigil__fd_table_at(&select->table, fd) = (struct vigil__fd_entry){ .want = (uint16_t)want,
                                                                         .at = select->count };
     select->sockets[select->count++] = (struct select_socket){
         .fd = fd,

@@ -13,7 +13,7 @@
 
 #include "sys/wait_calls.h"
 
-/* An entry's `at`: where it stands, and marks. */
+/* An entry's marks: where it stands, and more. */
 enum {
     RESTING = 0, /* the kernel knows nothing of it */
     DUE = 1,     /* to be armed before the next wait */
@@ -45,15 +45,26 @@ static void poll_unasked(struct vigil__uring *uring, vigil_fd fd, struct vigil__
                          const struct vigil__cqe *cqe);
 static void poll_leaves(struct vigil__uring *uring, uint64_t user_data, bool more);
 
+static void mark(struct vigil__fd_entry *entry, unsigned marks)
+{
+    entry->marks = (uint16_t)(entry->marks | marks);
+}
+
+static void mark_not(struct vigil__fd_entry *entry, unsigned marks)
+{
+    entry->marks = (uint16_t)(entry->marks & ~marks);
+}
+
 static unsigned standing(const struct vigil__fd_entry *entry)
 {
-    return entry->at & STANDING;
+    return entry->marks & STANDING;
 }
 
 static void stand(struct vigil__uring *uring, struct vigil__fd_entry *entry, unsigned where)
 {
-    uring->polls.standing -= (entry->at & COUNTED) != 0;
-    entry->at = (entry->at & ~(unsigned)(STANDING | COUNTED)) | where;
+    uring->polls.standing -= (entry->marks & COUNTED) != 0;
+    mark_not(entry, STANDING | COUNTED);
+    mark(entry, where);
 }
 
 static uint64_t poll_user_data(const struct vigil__fd_entry *entry, vigil_fd fd)
@@ -71,7 +82,7 @@ static uint64_t poll_leaving(const struct vigil__fd_entry *entry, vigil_fd fd)
 static bool poll_goes_on(const struct vigil__fd_entry *entry)
 {
     bool edge = (entry->want & (VIGIL_EDGE | VIGIL_ONESHOT)) == VIGIL_EDGE;
-    return edge || (entry->at & BY_EDGE) != 0;
+    return edge || (entry->marks & BY_EDGE) != 0;
 }
 
 void vigil__uring_polls_clear(struct vigil__uring *uring)
@@ -100,9 +111,9 @@ int vigil__uring_polls_set(struct vigil__uring *uring, vigil_fd fd, uint32_t was
     } else if (standing(entry) == ARMED) {
         (void)poll_disarm(uring, fd, entry); /* its generation is over in any case */
     }
-    entry->want = want;
+    entry->want = (uint16_t)want;
     entry->key = key;
-    entry->at &= ~(unsigned)BY_EDGE;
+    mark_not(entry, BY_EDGE);
     poll_list(uring, fd, entry);
     return 0;
 }
@@ -119,7 +130,7 @@ void vigil__uring_polls_arm(struct vigil__uring *uring, uint32_t max)
         struct vigil__fd_entry *entry = &polls->table.entries[fd];
         if (standing(entry) == DUE && !poll_arm(uring, fd, entry))
             break;
-        entry->at &= ~(unsigned)LISTED;
+        mark_not(entry, LISTED);
         done++;
     }
     for (uint32_t i = done; i < polls->due_count; i++)
@@ -178,9 +189,9 @@ bool vigil__uring_polls_record(struct vigil__uring *uring, const struct vigil__c
     }
     *record = (struct vigil__record){ .key = entry->key, .res = (int32_t)events };
     bool once = (entry->want & VIGIL_ONESHOT) != 0;
-    if ((entry->at & BY_EDGE) != 0 && more) {
+    if ((entry->marks & BY_EDGE) != 0 && more) {
         (void)poll_disarm(uring, fd, entry); /* a level again: asked anew, or enough */
-        entry->at &= ~(unsigned)BY_EDGE;
+        mark_not(entry, BY_EDGE);
         more = false;
     }
     bool level = (entry->want & (VIGIL_EDGE | VIGIL_ONESHOT)) == 0;
@@ -198,9 +209,9 @@ static void poll_leaves(struct vigil__uring *uring, uint64_t user_data, bool mor
     struct vigil__fd_entry *entry = &uring->polls.table.entries[fd];
     if (entry->want == 0 || poll_leaving(entry, (vigil_fd)fd) != user_data)
         return;
-    entry->at &= ~(unsigned)LEAVING;
+    mark_not(entry, LEAVING);
     if (more)
-        entry->at |= LEAVING;
+        mark(entry, LEAVING);
 }
 
 static void fds_reverse(vigil_fd *fds, uint32_t count)
@@ -239,7 +250,7 @@ uint32_t vigil__uring_polls_doubt(struct vigil__uring *uring)
 void vigil__uring_polls_end(struct vigil__uring *uring)
 {
     struct vigil__fd_table *table = &uring->polls.table;
-    for (uint32_t fd = 0; fd < table->room; fd++)
+    for (uint32_t fd = 0; fd < table->used; fd++)
         if (table->entries[fd].want != 0)
             poll_remove(uring, (vigil_fd)fd, &table->entries[fd]);
 }
@@ -247,9 +258,9 @@ void vigil__uring_polls_end(struct vigil__uring *uring)
 void vigil__uring_polls_moved(struct vigil__uring *uring)
 {
     struct vigil__fd_table *table = &uring->polls.table;
-    for (uint32_t fd = 0; fd < table->room; fd++) {
+    for (uint32_t fd = 0; fd < table->used; fd++) {
         struct vigil__fd_entry *entry = &table->entries[fd];
-        entry->at &= ~(unsigned)LEAVING; /* with the ring */
+        mark_not(entry, LEAVING); /* with the ring */
         if (entry->want != 0 && standing(entry) == ARMED)
             poll_list(uring, (vigil_fd)fd, entry);
     }
@@ -277,9 +288,9 @@ static int polls_reserve(struct vigil__uring *uring, vigil_fd fd)
 static void poll_list(struct vigil__uring *uring, vigil_fd fd, struct vigil__fd_entry *entry)
 {
     stand(uring, entry, DUE);
-    if ((entry->at & LISTED) != 0)
+    if ((entry->marks & LISTED) != 0)
         return;
-    entry->at |= LISTED;
+    mark(entry, LISTED);
     uring->polls.due[uring->polls.due_count++] = fd;
 }
 
@@ -321,7 +332,7 @@ static bool poll_disarm(struct vigil__uring *uring, vigil_fd fd, struct vigil__f
     entry->generation++;
     stand(uring, entry, RESTING);
     if (asked)
-        entry->at |= LEAVING;
+        mark(entry, LEAVING);
     return asked;
 }
 
@@ -356,13 +367,13 @@ static void poll_reap(struct vigil__uring *uring, uint64_t user_data)
 static void poll_remove(struct vigil__uring *uring, vigil_fd fd, struct vigil__fd_entry *entry)
 {
     uint64_t user_data = poll_user_data(entry, fd), before = poll_leaving(entry, fd);
-    bool leaving = (entry->at & LEAVING) != 0 && !poll_ended(uring, before);
+    bool leaving = (entry->marks & LEAVING) != 0 && !poll_ended(uring, before);
     bool armed = standing(entry) == ARMED && !poll_ended(uring, user_data) &&
                  poll_disarm(uring, fd, entry);
     entry->want = 0;
     stand(uring, entry, RESTING);
     entry->generation++;
-    entry->at &= ~(unsigned)(BY_EDGE | LEAVING);
+    mark_not(entry, BY_EDGE | LEAVING);
     uint32_t moves = uring->moves;
     if (armed || leaving)
         vigil__uring_make_room(uring); /* for their completions */
@@ -385,7 +396,7 @@ static void poll_unasked(struct vigil__uring *uring, vigil_fd fd, struct vigil__
         return;
     }
     if (cqe->res > 0 && !poll_goes_on(entry))
-        entry->at |= BY_EDGE;
+        mark(entry, BY_EDGE);
     poll_list(uring, fd, entry);
 }
 
