@@ -42,10 +42,10 @@ static struct machine {
     unsigned late;        /* how much later than asked a wait returns */
     bool idle;            /* the last wait brought nothing */
     bool woken;
-    bool name_there; /* the one file that a Unix socket may have */
-    unsigned opened; /* backends now */
-    unsigned sinks;  /* of signals, now */
-    struct vigil__op *ops[MACHINE_OPS];
+    bool name_there;                   /* the one file that a Unix socket may have */
+    unsigned opened;                   /* backends now */
+    unsigned sinks;                    /* of signals, now */
+    struct vigil__op ops[MACHINE_OPS]; /* kind 0: none */
     bool cancelled[MACHINE_OPS];
     /* Tell the target what went out, that it failed instead, and that nothing more will come. */
     void (*sent)(vigil_fd fd, const vigil_iov *iov, size_t n);
@@ -304,7 +304,7 @@ static int machine_close(void *self, vigil_fd fd)
     struct machine_fd *f = machine_fd(fd);
     CHECK(f->want == 0, "descriptor %d is closed while it is watched", fd);
     for (size_t i = 0; i < MACHINE_OPS; i++)
-        CHECK(machine.ops[i] == NULL || machine.ops[i]->fd != fd, "closed under an operation");
+        CHECK(machine.ops[i].kind == 0 || machine.ops[i].fd != fd, "closed under an operation");
     bool ends = !f->shut && machine.ended != NULL;
     *f = (struct machine_fd){ 0 };
     if (ends)
@@ -422,7 +422,7 @@ static void machine_backend_close(void *self)
     CHECK(machine.opened > 0);
     machine.opened--;
     for (size_t i = 0; i < MACHINE_OPS; i++)
-        CHECK(machine.ops[i] == NULL, "an operation is under way");
+        CHECK(machine.ops[i].kind == 0, "an operation is under way");
 }
 
 static int machine_set(void *self, vigil_fd fd, uint32_t was, uint32_t want, uint64_t key)
@@ -459,14 +459,14 @@ static int machine_complete(struct vigil__record *records, int cap)
 {
     int count = 0;
     for (size_t i = 0; i < MACHINE_OPS && count < cap; i++) {
-        struct vigil__op *op = machine.ops[i];
-        if (op == NULL)
+        struct vigil__op *op = &machine.ops[i];
+        if (op->kind == 0)
             continue;
         int res = machine.cancelled[i] && machine.late % 2 == 0
                       ? VIGIL_ECANCELED /* else it was too late for that */
                       : machine_sendv(NULL, op->fd, op->u.io.iov, op->u.io.count);
         records[count++] = (struct vigil__record){ .key = op->key, .res = res };
-        machine.ops[i] = NULL;
+        op->kind = 0;
         machine.cancelled[i] = false;
     }
     return count;
@@ -502,10 +502,11 @@ static int machine_submit(void *self, struct vigil__op *op)
     CHECK(op->kind == VIGIL__OP_SEND, "kind %d is none of ours", op->kind);
     CHECK((op->flags & VIGIL__OP_WAIT) == 0, "a send that would wait for sure");
     for (size_t i = 0; i < MACHINE_OPS && !machine.full; i++) {
-        CHECK(machine.ops[i] != op, "an operation is started twice");
-        if (machine.ops[i] != NULL)
+        bool used = machine.ops[i].kind != 0;
+        CHECK(!used || machine.ops[i].key != op->key, "an operation is started twice");
+        if (used)
             continue;
-        machine.ops[i] = op;
+        machine.ops[i] = *op;
         return 0;
     }
     return VIGIL_EFULL;
@@ -515,7 +516,8 @@ static void machine_cancel(void *self, struct vigil__op *op)
 {
     (void)self;
     for (size_t i = 0; i < MACHINE_OPS; i++)
-        machine.cancelled[i] = machine.cancelled[i] || machine.ops[i] == op;
+        machine.cancelled[i] = machine.cancelled[i] ||
+                               (machine.ops[i].kind != 0 && machine.ops[i].key == op->key);
 }
 
 static const struct vigil__backend machine_backend_ready = {

@@ -606,7 +606,7 @@ VIGIL_API int vigil_send_file(vigil_loop *loop, vigil_conn conn, vigil_fd file, 
  * `from`'s end of input ends `to`; `from`'s error aborts `to`; `to` gone aborts `from`.
  * from == to is an echo; two calls, crosswise, are a proxy with half-close.  `data` and `eof` of
  * `from` are not called.  0, VIGIL_ESTALE, VIGIL_EBUSY (already coupled), VIGIL_ECLOSED (`to` has
- * ended), VIGIL_ETHREAD. */
+ * ended), VIGIL_ENOMEM, VIGIL_ETHREAD. */
 VIGIL_API int vigil_couple(vigil_loop *loop, vigil_conn from, vigil_conn to);
 
 /* Stops reading, and starts again (with one `data` call if anything is held). */
@@ -626,7 +626,8 @@ VIGIL_API int vigil_finish(vigil_loop *loop, vigil_conn conn);
  * with VIGIL_ECANCELED. */
 VIGIL_API int vigil_abort(vigil_loop *loop, vigil_conn conn);
 
-/* Seeing and steering one connection.  All answer VIGIL_ESTALE for one that is gone. */
+/* Seeing and steering one connection.  All answer VIGIL_ESTALE for one that is gone; those that set
+ * ops and limits VIGIL_ENOMEM, too. */
 VIGIL_API int vigil_conn_peer(vigil_loop *loop, vigil_conn conn, vigil_addr *out);
 VIGIL_API int vigil_conn_local(vigil_loop *loop, vigil_conn conn, vigil_addr *out);
 VIGIL_API void *vigil_conn_ctx(vigil_loop *loop, vigil_conn conn); /* NULL when gone */
@@ -638,7 +639,7 @@ VIGIL_API vigil_fd vigil_conn_fd(vigil_loop *loop, vigil_conn conn);
 /* Input held (consumed by nobody yet), contiguous; valid until the next callback of `conn`. */
 VIGIL_API int vigil_conn_held(vigil_loop *loop, vigil_conn conn, const void **p, size_t *n);
 /* One deadline for whatever you like (a whole request): closes with VIGIL_ETIMEDOUT `delay_ns` from
- * now; VIGIL_FOREVER takes it back. */
+ * now; VIGIL_FOREVER takes it back.  Also VIGIL_EINVAL, VIGIL_ENOMEM. */
 VIGIL_API int vigil_conn_deadline(vigil_loop *loop, vigil_conn conn, vigil_ns delay_ns);
 
 typedef enum vigil_option {

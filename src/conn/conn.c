@@ -9,8 +9,21 @@
 
 #include <string.h>
 
+enum { BUSY_KEPT = 64 }; /* parts for as many connections are there before they are needed */
+
+const struct vigil__busy vigil__not_busy = {
+    .fd_out = VIGIL_FD_NONE,
+    .linger_due = VIGIL_FOREVER,
+    .own_due = VIGIL_FOREVER,
+};
+
 static const struct vigil__above conns_above;
 
+static bool busy_reserve(vigil_loop *loop);
+static void busy_give(vigil_loop *loop, struct vigil__conn *c);
+static void busy_clear(vigil_loop *loop);
+static void busy_init(struct vigil__busy *busy);
+static void conn_ports_close(vigil_loop *loop, struct vigil__conn *c);
 static void conn_free(vigil_loop *loop, struct vigil__conn *c, bool tell);
 
 /* ---- plugging in ---- */
@@ -27,13 +40,10 @@ int vigil__conns_need(vigil_loop *loop)
     vigil__slab_init(&conns->conns, &loop->allocator, sizeof(struct vigil__conn));
     vigil__slab_init(&conns->listeners, &loop->allocator, sizeof(struct vigil__listener));
     vigil__heap_init(&conns->deadlines, &loop->allocator);
-    vigil__list_init(&conns->all);
     vigil__list_init(&conns->all_listeners);
-    vigil__list_init(&conns->work);
-    vigil__list_init(&conns->flush);
-    vigil__list_init(&conns->closes);
-    vigil__list_init(&conns->memory);
-    vigil__list_init(&conns->dry);
+    conns->rest_due = VIGIL_FOREVER;
+    vigil__slab_init(&conns->shared, &loop->allocator, sizeof(struct vigil__shared));
+    loop->ports[true].slab = &conns->conns;
     loop->above_state = conns;
     loop->above = &conns_above;
     return 0;
@@ -47,14 +57,19 @@ static void conns_destroy(vigil_loop *loop)
     while (!vigil__list_empty(&conns->all_listeners))
         vigil__listener_free(loop,
                              VIGIL_OWNER(conns->all_listeners.next, struct vigil__listener, all));
-    while (!vigil__list_empty(&conns->all))
-        conn_free(loop, VIGIL_OWNER(conns->all.next, struct vigil__conn, all), tell);
+    struct vigil__conn *c;
+    for (uint32_t at = 0; (c = vigil__conn_from(loop, &at)) != NULL;)
+        conn_free(loop, c, tell);
     vigil__straight_rest(loop);
     vigil__slab_clear(&conns->conns);
     vigil__slab_clear(&conns->listeners);
+    vigil__slab_clear(&conns->shared);
+    vigil__free(&loop->allocator, conns->shared_at, conns->shared_room * sizeof(*conns->shared_at));
     vigil__pieces_clear(loop);
+    busy_clear(loop);
     vigil__heap_clear(&conns->deadlines);
     vigil__free(&loop->allocator, conns, sizeof(*conns));
+    loop->ports[true].slab = NULL;
     loop->above = NULL;
     loop->above_state = NULL;
 }
@@ -87,107 +102,208 @@ int vigil__conn_seen(vigil_loop *loop, vigil_conn conn, struct vigil__conn **out
     return *out != NULL ? 0 : VIGIL_ESTALE;
 }
 
+static uint64_t conn_key(const struct vigil__conn *c, enum vigil__owner owner)
+{
+    return vigil__key(VIGIL__KEY_OP, owner, c->port.slot.generation, c->port.slot.index);
+}
+
 static void conn_init(vigil_loop *loop, struct vigil__conn *c)
 {
-    vigil__list_init(&c->all);
-    vigil__list_init(&c->work);
-    vigil__list_init(&c->flush);
-    vigil__list_init(&c->memory);
-    vigil__list_init(&c->blocked);
-    vigil__list_init(&c->waiters);
-    c->fd_in = VIGIL_FD_NONE;
-    c->fd_out = VIGIL_FD_NONE;
+    c->port.of_conn = true;
+    c->port.fd = VIGIL_FD_NONE;
+    c->busy = vigil__conn_not_busy();
+    c->unopened = true;
     c->opened_at = loop->now;
     c->moved_at = loop->now;
-    c->sent_at = loop->now;
-    c->linger_due = VIGIL_FOREVER;
-    c->own_due = VIGIL_FOREVER;
-    uint32_t generation = c->slot.generation;
-    uint32_t index = c->slot.index;
-    c->op_in.key = vigil__key(VIGIL__KEY_OP, VIGIL__OWNER_CONN_IN, generation, index);
-    c->op_out.key = vigil__key(VIGIL__KEY_OP, VIGIL__OWNER_CONN_OUT, generation, index);
 }
 
 bool vigil__conn_reserve(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
-    return vigil__slab_reserve(&conns->conns) && vigil__slab_reserve(&loop->ports) &&
-           vigil__heap_reserve(&conns->deadlines, vigil__slab_next(&conns->conns) * 2);
+    uint32_t slot = vigil__slab_next(&conns->conns);
+    return vigil__ports_reserve(loop, true) && busy_reserve(loop) &&
+           vigil__heap_reserve(&conns->deadlines, slot);
 }
 
-int vigil__conn_new(vigil_loop *loop, const vigil_conn_ops *ops, void *ctx,
-                    struct vigil__limits *limits, struct vigil__conn **out)
+int vigil__conn_new(vigil_loop *loop, void *ctx, struct vigil__shared *shared,
+                    struct vigil__conn **out)
 {
-    static const vigil_conn_ops none;
     struct vigil__conns *conns = vigil__conns(loop);
+    uint32_t slot = vigil__slab_next(&conns->conns);
+    if (!vigil__conn_reserve(loop) || !vigil__heap_set(&conns->deadlines, slot, VIGIL_FOREVER))
+        return VIGIL_ENOMEM;
+    uint8_t listed = vigil__ports_listed(&conns->conns);
     struct vigil__conn *c = vigil__slab_take(&conns->conns);
-    if (c == NULL)
-        return VIGIL_ENOMEM;
-    if (!vigil__heap_set(&conns->deadlines, c->slot.index * 2, VIGIL_FOREVER)) {
-        vigil__slab_give(&conns->conns, c);
-        return VIGIL_ENOMEM;
-    }
+    VIGIL_ASSERT(c != NULL); /* there is room for it */
     conn_init(loop, c);
-    vigil__conn_set_ops(c, ops != NULL ? ops : &none);
+    c->port.listed = listed;
     c->ctx = ctx;
-    c->limits = limits;
-    c->narrow = limits->value.out_high < VIGIL__BUF_READ;
-    limits->refs++;
-    vigil__list_append(&conns->all, &c->all);
+    c->shared = shared->slot.index;
+    shared->refs++;
+    vigil__conn_shared_changed(c, shared);
     vigil__gauge(&loop->stats.conns, conns->conns.live);
     *out = c;
     return 0;
 }
 
-void vigil__conn_set_ops(struct vigil__conn *c, const vigil_conn_ops *ops)
+void vigil__conn_socket(struct vigil__conn *c, vigil_fd fd)
 {
-    c->ops = ops;
-    c->deaf = ops->data == NULL;
-}
-
-int vigil__conn_socket(vigil_loop *loop, struct vigil__conn *c, vigil_fd fd)
-{
-    struct vigil__port *port;
-    int status = vigil__port_open(loop, fd, &port);
-    if (status != 0)
-        return status;
-    c->fd_in = fd;
-    c->fd_out = fd;
-    c->port_in = port;
-    c->port_out = port;
-    c->socket_in = true;
-    c->socket_out = true;
-    return 0;
+    c->port.fd = fd;
 }
 
 void vigil__conn_undo(vigil_loop *loop, struct vigil__conn *c)
 {
     vigil__conn_close(loop, c, VIGIL_ECANCELED); /* a ctx function may have sent or coupled */
-    c->fd_in = VIGIL_FD_NONE;                    /* they stay whose they were */
-    c->fd_out = VIGIL_FD_NONE;
+    conn_ports_close(loop, c);
+    c->port.fd = VIGIL_FD_NONE; /* they stay whose they were */
+    if (c->two_ways)
+        c->busy->fd_out = VIGIL_FD_NONE;
     conn_free(loop, c, false);
 }
 
+/* ---- what only some have ---- */
+
+static bool busy_make(vigil_loop *loop)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    struct vigil__busy *busy = vigil__alloc(&loop->allocator, sizeof(*busy));
+    if (busy == NULL)
+        return false;
+    busy_init(busy);
+    busy->next_free = conns->free_busy;
+    conns->free_busy = busy;
+    conns->busy_count++;
+    return true;
+}
+
+/* One more connection may need one: while there are few they need not ask for memory when bytes
+ * have come.  Where there are many it is not likely that all do at once. */
+static bool busy_reserve(vigil_loop *loop)
+{
+    const struct vigil__conns *conns = vigil__conns(loop);
+    uint32_t count = (uint32_t)vigil__min(conns->conns.live + 1, BUSY_KEPT);
+    bool done = true;
+    while (done && conns->busy_count < count)
+        done = busy_make(loop);
+    return done;
+}
+
+struct vigil__busy *vigil__busy_get(vigil_loop *loop)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    if (VIGIL_UNLIKELY(conns->free_busy == NULL) && !busy_make(loop))
+        return NULL;
+    struct vigil__busy *busy = conns->free_busy;
+    conns->free_busy = busy->next_free;
+    return busy;
+}
+
+void vigil__busy_own(struct vigil__conn *c, struct vigil__busy *busy)
+{
+    busy->conn = c;
+    busy->op_out.key = conn_key(c, VIGIL__OWNER_CONN_OUT);
+    busy->op_out.flags = 0;
+    c->busy = busy;
+}
+
+struct vigil__busy *vigil__busy_take(vigil_loop *loop, struct vigil__conn *c)
+{
+    struct vigil__busy *busy = vigil__busy_get(loop);
+    if (busy != NULL)
+        vigil__busy_own(c, busy);
+    return busy;
+}
+
+/* What is free has nothing in it, so that to take it is to have it. */
+static void busy_init(struct vigil__busy *busy)
+{
+    *busy = vigil__not_busy;
+    vigil__list_init(&busy->blocked);
+    vigil__list_init(&busy->waiters);
+}
+
+/* Whether it has what an idle connection has not. */
+static bool busy_needed(const struct vigil__conn *c)
+{
+    const struct vigil__busy *busy = c->busy;
+    if (busy->held != NULL || busy->head != NULL || busy->op_out.active || c->two_ways)
+        return true;
+    /* One look at many that are mostly 0. */
+    uint64_t some = busy->blocked_on.v | busy->couple_to.v | busy->couple_from.v |
+                    (uintptr_t)busy->connecting | (uintptr_t)busy->iov_buf;
+    bool due = busy->linger_due != VIGIL_FOREVER || busy->own_due != VIGIL_FOREVER;
+    return some != 0 || due || !vigil__list_empty(&busy->waiters);
+}
+
+void vigil__busy_rest(vigil_loop *loop, struct vigil__conn *c)
+{
+    if (busy_needed(c))
+        return;
+    VIGIL_ASSERT(c->busy->tail == NULL && (c->busy->queued | c->busy->held_len) == 0);
+    busy_give(loop, c);
+}
+
+static void busy_give(vigil_loop *loop, struct vigil__conn *c)
+{
+    struct vigil__busy *busy = c->busy;
+    c->busy = vigil__conn_not_busy();
+    vigil__busy_put(loop, busy);
+}
+
+void vigil__busy_put(vigil_loop *loop, struct vigil__busy *busy)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    if (conns->busy_count > BUSY_KEPT) {
+        vigil__free(&loop->allocator, busy, sizeof(*busy));
+        conns->busy_count--;
+        return;
+    }
+    busy->next_free = conns->free_busy;
+    conns->free_busy = busy;
+}
+
+static void busy_clear(vigil_loop *loop)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    while (conns->free_busy != NULL) {
+        struct vigil__busy *busy = conns->free_busy;
+        conns->free_busy = busy->next_free;
+        vigil__free(&loop->allocator, busy, sizeof(*busy));
+    }
+}
+
 /* ---- working ---- */
+
+struct vigil__conn *vigil__conn_from(const vigil_loop *loop, uint32_t *at)
+{
+    const struct vigil__slab *slab = &vigil__conns(loop)->conns;
+    while (*at < vigil__slab_slots(slab)) {
+        struct vigil__conn *c = vigil__slab_at(slab, (*at)++);
+        if (vigil__slot_taken(&c->port.slot))
+            return c;
+    }
+    return NULL;
+}
 
 void vigil__conn_todo(vigil_loop *loop, struct vigil__conn *c, unsigned todo)
 {
     if (c->closing)
         return;
-    c->todo = (uint8_t)(c->todo | todo);
-    if (vigil__list_empty(&c->work)) /* one that waits keeps its place */
-        vigil__list_append(&vigil__conns(loop)->work, &c->work);
+    c->todo = (c->todo | todo) & VIGIL__TODO_ALL;
+    vigil__wait(loop, c, VIGIL__LIST_WORK);
 }
 
 static void conn_open(vigil_loop *loop, struct vigil__conn *c)
 {
-    c->opened = true;
+    c->unopened = false;
     c->opened_at = vigil__loop_clock(loop); /* now its time begins, however long this turn takes */
     c->moved_at = c->opened_at;
-    c->sent_at = c->opened_at;
+    if (c->busy->queued > 0)
+        c->busy->sent_at = c->opened_at;
     vigil__deadline_arm(loop, c);
-    if (c->ops->open != NULL) {
-        c->ops->open(loop, vigil__conn_handle(c), c->ctx);
+    const vigil_conn_ops *ops = vigil__conn_ops(loop, c);
+    if (ops->open != NULL) {
+        ops->open(loop, vigil__conn_handle(c), c->ctx);
         vigil__callback_ran(loop, "open");
     }
     c->drain = c->drain || loop->draining;
@@ -204,9 +320,10 @@ static void conn_open(vigil_loop *loop, struct vigil__conn *c)
 
 static void conn_writable(vigil_loop *loop, struct vigil__conn *c)
 {
-    if (c->ops->writable == NULL || c->end_asked)
+    const vigil_conn_ops *ops = vigil__conn_ops(loop, c);
+    if (ops->writable == NULL || c->end_asked)
         return;
-    c->ops->writable(loop, vigil__conn_handle(c), c->ctx);
+    ops->writable(loop, vigil__conn_handle(c), c->ctx);
     vigil__callback_ran(loop, "writable");
 }
 
@@ -230,15 +347,15 @@ static void conn_work(vigil_loop *loop, struct vigil__conn *c)
 void vigil__conns_flush(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
-    if (VIGIL_LIKELY(vigil__list_empty(&conns->flush)) || conns->flushing)
+    if (VIGIL_LIKELY(!vigil__somebody_waits(loop, VIGIL__LIST_FLUSH)) || conns->flushing)
         return;
     conns->flushing = true;
-    struct vigil__link flush; /* a snapshot: who has more than its share to send comes again */
-    vigil__list_move(&flush, &conns->flush);
-    while (!vigil__list_empty(&flush)) {
-        struct vigil__conn *c = VIGIL_OWNER(flush.next, struct vigil__conn, flush);
-        vigil__list_remove(&c->flush);
+    struct vigil__conn *c;
+    /* Who has more than its share to send comes again behind that. */
+    uint32_t end = vigil__wait_end(loop, VIGIL__LIST_FLUSH);
+    while ((c = vigil__wait_next(loop, VIGIL__LIST_FLUSH, end)) != NULL) {
         vigil__output_flush(loop, c);
+        vigil__conn_rest(loop, c);
     }
     conns->flushing = false;
 }
@@ -264,14 +381,34 @@ static void conns_work(vigil_loop *loop)
     if (conns->listeners_work)
         vigil__listeners_work(loop);
     vigil__conns_flush(loop);
-    struct vigil__link todo;
-    vigil__list_move(&todo, &conns->work);
-    while (!vigil__list_empty(&todo)) {
-        struct vigil__conn *c = VIGIL_OWNER(todo.next, struct vigil__conn, work);
-        vigil__list_remove(&c->work);
+    struct vigil__conn *c;
+    uint32_t end = vigil__wait_end(loop, VIGIL__LIST_WORK);
+    while ((c = vigil__wait_next(loop, VIGIL__LIST_WORK, end)) != NULL) {
         conn_work(loop, c);
+        vigil__conn_rest(loop, c);
         vigil__conns_flush(loop);
     }
+}
+
+static void conns_port_op(const vigil_loop *loop, const struct vigil__port *port, bool input,
+                          struct vigil__op *op)
+{
+    const struct vigil__conn *c = (const struct vigil__conn *)(const void *)port; /* begins so */
+    if (input)
+        vigil__input_op(loop, c, op);
+    else
+        *op = c->busy->op_out;
+}
+
+static void conns_op(const vigil_loop *loop, uint64_t key, struct vigil__op *op)
+{
+    unsigned kind = vigil__key_kind(key);
+    if (kind >= VIGIL__OWNER_LISTENER) {
+        vigil__listener_op(loop, key, op);
+        return;
+    }
+    const struct vigil__port *port = vigil__port_at(loop, true, vigil__key_slot(key));
+    conns_port_op(loop, port, kind == VIGIL__OWNER_CONN_IN, op);
 }
 
 /* What an operation still did when its connection had ended. */
@@ -298,10 +435,12 @@ static void conns_record(vigil_loop *loop, struct vigil__record *record)
     }
     struct vigil__conn *c = vigil__slab_at(&vigil__conns(loop)->conns,
                                            vigil__key_slot(record->key));
-    VIGIL_ASSERT((c->slot.generation & 0xffffff) == vigil__key_generation(record->key));
-    struct vigil__op *op = kind == VIGIL__OWNER_CONN_IN ? &c->op_in : &c->op_out;
-    if ((record->flags & VIGIL__RECORD_MORE) == 0)
-        op->active = false;
+    VIGIL_ASSERT((c->port.slot.generation & 0xffffff) == vigil__key_generation(record->key));
+    bool last = (record->flags & VIGIL__RECORD_MORE) == 0;
+    if (last && kind == VIGIL__OWNER_CONN_IN)
+        c->in_active = false;
+    else if (last)
+        c->busy->op_out.active = false;
     if (c->closing || loop->closing) {
         record_late(loop, c, record);
         return;
@@ -310,6 +449,7 @@ static void conns_record(vigil_loop *loop, struct vigil__record *record)
         vigil__input_record(loop, c, record);
     else
         vigil__output_record(loop, c, record);
+    vigil__conn_rest(loop, c);
 }
 
 /* ---- ending ---- */
@@ -318,14 +458,21 @@ void vigil__conn_linger(vigil_loop *loop, struct vigil__conn *c)
 {
     if (!c->finishing || !c->out_done || c->eof_told)
         return;
-    c->linger_due = vigil__time_add(vigil__loop_clock(loop), c->limits->value.linger_ns);
+    struct vigil__busy *busy = vigil__conn_busy(loop, c);
+    vigil_ns now = vigil__loop_clock(loop);
+    if (busy != NULL) {
+        busy->linger_due = vigil__time_add(now, vigil__conn_limits(loop, c)->linger_ns);
+    } else { /* an end needs no memory: it is as if a last byte had moved now */
+        c->lingers = true;
+        c->moved_at = now;
+    }
     vigil__deadline_arm(loop, c);
 }
 
 void vigil__conn_settle(vigil_loop *loop, struct vigil__conn *c)
 {
-    bool in_over = c->eof_told || c->port_in == NULL;
-    if (c->opened && in_over && c->out_done)
+    bool in_over = c->eof_told || vigil__conn_port(c, true) == NULL;
+    if (!c->unopened && in_over && c->out_done)
         vigil__conn_close(loop, c, VIGIL_OK);
 }
 
@@ -336,23 +483,17 @@ void vigil__conn_close(vigil_loop *loop, struct vigil__conn *c, int why)
     c->closing = true;
     /* Or the peer would take what it got for all there was; and one that does not read would keep
      * the kernel's buffers, too. */
-    if (why != VIGIL_OK && c->queued > 0)
+    if (why != VIGIL_OK && c->busy->queued > 0)
         c->reset = true;
     if (c->why == VIGIL_OK || why == VIGIL_ECANCELED)
-        c->why = why; /* else output failed before, and why is known */
+        c->why = (int8_t)why; /* else output failed before, and why is known */
     c->todo = 0;
-    (void)vigil__op_cancel(loop, &c->op_in); /* conn_free waits for what is still under way */
-    (void)vigil__op_cancel(loop, &c->op_out);
+    (void)vigil__input_cancel(loop, c); /* conn_free waits for what is still under way */
+    (void)vigil__op_cancel(loop, &c->busy->op_out);
     vigil__input_unblock(loop, c);
-    vigil__list_remove(&c->memory);
-    vigil__list_remove(&c->flush);
-    vigil__list_remove(&c->work);
-    vigil__list_append(&vigil__conns(loop)->closes, &c->work);
-    while (!vigil__list_empty(&c->waiters)) {
-        struct vigil__conn *waiter = VIGIL_OWNER(c->waiters.next, struct vigil__conn, blocked);
-        vigil__input_unblock(loop, waiter);
-        vigil__conn_todo(loop, waiter, VIGIL__TODO_OFFER | VIGIL__TODO_READ);
-    }
+    vigil__wait_nowhere(loop, c);
+    vigil__wait(loop, c, VIGIL__LIST_CLOSES);
+    vigil__waiters_wake(loop, c);
     vigil__couple_closed(loop, c);
 }
 
@@ -368,22 +509,17 @@ static void conns_closes(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     vigil__conns_flush(loop);
-    while (!vigil__list_empty(&conns->closes)) {
-        struct vigil__link closes;
-        vigil__list_move(&closes, &conns->closes);
-        bool waits = false;
-        while (!vigil__list_empty(&closes)) {
-            struct vigil__conn *c = VIGIL_OWNER(closes.next, struct vigil__conn, work);
-            vigil__list_remove(&c->work);
-            if (c->op_in.active || c->op_out.active) {
-                vigil__list_append(&conns->closes, &c->work); /* the kernel still has it */
+    for (bool waits = false; vigil__somebody_waits(loop, VIGIL__LIST_CLOSES) && !waits;) {
+        struct vigil__conn *c;
+        uint32_t end = vigil__wait_end(loop, VIGIL__LIST_CLOSES);
+        while ((c = vigil__wait_next(loop, VIGIL__LIST_CLOSES, end)) != NULL) {
+            if (c->in_active || c->busy->op_out.active) {
+                vigil__wait(loop, c, VIGIL__LIST_CLOSES); /* the kernel still has it */
                 waits = true;
             } else {
                 conn_free(loop, c, true);
             }
         }
-        if (waits)
-            break;
     }
     if (conns->fd_closed) {
         conns->fd_closed = false;
@@ -421,21 +557,34 @@ static void socket_close(vigil_loop *loop, vigil_fd fd)
         vigil__fd_close(loop, fd);
 }
 
+static void conn_ports_close(vigil_loop *loop, struct vigil__conn *c)
+{
+    struct vigil__port *in = vigil__conn_port(c, true);
+    struct vigil__port *out = vigil__conn_port(c, false);
+    if (out != NULL && out != in)
+        vigil__port_close(loop, out);
+    if (in != NULL)
+        vigil__port_close(loop, in);
+    if (c->two_ways)
+        c->busy->port_in = c->busy->port_out = NULL;
+}
+
 static void conn_release(vigil_loop *loop, struct vigil__conn *c)
 {
     bool forked = !vigil__process_is(loop->process);
-    if (c->port_out != NULL && c->port_out != c->port_in && !forked)
-        vigil__port_close(loop, c->port_out);
-    if (c->port_in != NULL && !forked)
-        vigil__port_close(loop, c->port_in);
-    vigil_fd socket = c->socket_in ? c->fd_in : c->socket_out ? c->fd_out : VIGIL_FD_NONE;
+    vigil_fd fd_out = vigil__conn_fd_out(c);
+    if (!forked)
+        conn_ports_close(loop, c);
+    vigil_fd socket = vigil__conn_socket_in(c)    ? c->port.fd
+                      : vigil__conn_socket_out(c) ? fd_out
+                                                  : VIGIL_FD_NONE;
     if (c->reset && socket != VIGIL_FD_NONE && !forked)
         (void)loop->host->option(loop->host->self, socket, VIGIL__SO_RESET,
                                  1); /* else it is an ordinary close */
-    if (c->fd_out != VIGIL_FD_NONE && c->fd_out != c->fd_in)
-        vigil__fd_close(loop, c->fd_out);
-    if (c->fd_in != VIGIL_FD_NONE)
-        (c->socket_in ? socket_close : vigil__fd_close)(loop, c->fd_in);
+    if (fd_out != VIGIL_FD_NONE && fd_out != c->port.fd)
+        vigil__fd_close(loop, fd_out);
+    if (c->port.fd != VIGIL_FD_NONE)
+        (vigil__conn_socket_in(c) ? socket_close : vigil__fd_close)(loop, c->port.fd);
 }
 
 /* Calls `close` if `tell`, and frees everything. */
@@ -446,21 +595,26 @@ static void conn_free(vigil_loop *loop, struct vigil__conn *c, bool tell)
     vigil__output_drop(loop, c);
     if (tell) {
         conn_count_close(loop, c);
-        if (c->ops->close != NULL) {
-            c->ops->close(loop, vigil__conn_handle(c), c->ctx, c->why);
+        const vigil_conn_ops *ops = vigil__conn_ops(loop, c);
+        if (ops->close != NULL) {
+            ops->close(loop, vigil__conn_handle(c), c->ctx, c->why);
             vigil__callback_ran(loop, "close");
         }
     }
     conn_release(loop, c);
-    if (c->iov_buf != NULL)
-        vigil__buf_drop(&loop->pool, c->iov_buf);
-    vigil__free(&loop->allocator, c->connecting, sizeof(*c->connecting));
-    vigil__limits_drop(loop, c->limits);
-    vigil__heap_remove(&conns->deadlines, c->slot.index * 2);
-    vigil__list_remove(&c->all);
-    vigil__list_remove(&c->work);
-    vigil__list_remove(&c->flush);
-    vigil_listener listener = c->listener;
+    if (c->busy->iov_buf != NULL)
+        vigil__buf_drop(&loop->pool, c->busy->iov_buf);
+    vigil__free(&loop->allocator, c->busy->connecting, sizeof(*c->busy->connecting));
+    if (c->busy->conn != NULL) {
+        busy_init(c->busy);
+        c->busy->conn = c;
+        busy_give(loop, c);
+    }
+    vigil__heap_remove(&conns->deadlines, c->port.slot.index);
+    vigil__wait_nowhere(loop, c);
+    struct vigil__shared *shared = vigil__conn_shared(loop, c);
+    vigil_listener listener = shared->listener;
+    vigil__shared_drop(loop, shared);
     vigil__slab_give(&conns->conns, c);
     vigil__gauge(&loop->stats.conns, conns->conns.live);
     vigil__listener_left(loop, listener);
@@ -468,25 +622,39 @@ static void conn_free(vigil_loop *loop, struct vigil__conn *c, bool tell)
 
 /* ---- the whole floor ---- */
 
+/* Whether one that is to be closed has nothing under way any more. */
+static bool some_close_now(const vigil_loop *loop)
+{
+    const struct vigil__conns *conns = vigil__conns(loop);
+    if (VIGIL_LIKELY(conns->waiting[VIGIL__LIST_CLOSES] == 0))
+        return false;
+    const struct vigil__queues *lists = &loop->ports[true].lists;
+    uint32_t end = lists->of[VIGIL__LIST_CLOSES].pushed;
+    for (uint32_t i = lists->of[VIGIL__LIST_CLOSES].popped; i != end; i++) {
+        uint32_t slot = *vigil__queue_place(lists, VIGIL__LIST_CLOSES, i);
+        const struct vigil__conn *c = vigil__slab_at(&conns->conns, slot);
+        if (vigil__waits(c, VIGIL__LIST_CLOSES) && !c->in_active && !c->busy->op_out.active)
+            return true;
+    }
+    return false;
+}
+
 static vigil_ns conns_due(const vigil_loop *loop)
 {
     const struct vigil__conns *conns = vigil__conns(loop);
-    if (!vigil__list_empty(&conns->work) || !vigil__list_empty(&conns->flush) ||
-        conns->listeners_work)
+    if (conns->waiting[VIGIL__LIST_WORK] > 0 || conns->waiting[VIGIL__LIST_FLUSH] > 0 ||
+        conns->listeners_work || some_close_now(loop))
         return VIGIL_NOWAIT;
-    for (const struct vigil__link *at = conns->closes.next; at != &conns->closes; at = at->next) {
-        const struct vigil__conn *c = VIGIL_OWNER(at, struct vigil__conn, work);
-        if (!c->op_in.active && !c->op_out.active)
-            return VIGIL_NOWAIT;
-    }
-    if (!vigil__list_empty(&conns->dry) && loop->pool.lent < loop->pool.lendable)
+    if (conns->waiting[VIGIL__LIST_DRY] > 0 && loop->pool.lent < loop->pool.lendable)
         return VIGIL_NOWAIT;
     if (conns->some_starved && !vigil__memory_short(loop))
         return VIGIL_NOWAIT;
     vigil_ns due = vigil__heap_due(&conns->deadlines);
-    if (!vigil__list_empty(&conns->dry) && conns->dry_due < due)
+    if (conns->rest_due < due)
+        due = conns->rest_due;
+    if (conns->waiting[VIGIL__LIST_DRY] > 0 && conns->dry_due < due)
         due = conns->dry_due;
-    if (!vigil__list_empty(&conns->memory))
+    if (conns->waiting[VIGIL__LIST_MEMORY] > 0)
         due = loop->pool.returned       ? VIGIL_NOWAIT
               : conns->memory_due < due ? conns->memory_due
                                         : due;
@@ -507,8 +675,8 @@ static void conns_drain(vigil_loop *loop)
         next = at->next;
         vigil__listener_drain(loop, VIGIL_OWNER(at, struct vigil__listener, all));
     }
-    for (struct vigil__link *at = conns->all.next; at != &conns->all; at = at->next) {
-        struct vigil__conn *c = VIGIL_OWNER(at, struct vigil__conn, all);
+    struct vigil__conn *c;
+    for (uint32_t at = 0; (c = vigil__conn_from(loop, &at)) != NULL;) {
         c->drain = true;
         vigil__conn_todo(loop, c, VIGIL__TODO_READ);
     }
@@ -522,14 +690,17 @@ static void conns_abort_all(vigil_loop *loop, int why)
         next = at->next;
         vigil__listener_end(loop, VIGIL_OWNER(at, struct vigil__listener, all));
     }
-    for (struct vigil__link *at = conns->all.next; at != &conns->all; at = at->next)
-        vigil__conn_reset(loop, VIGIL_OWNER(at, struct vigil__conn, all), why);
+    struct vigil__conn *c;
+    for (uint32_t at = 0; (c = vigil__conn_from(loop, &at)) != NULL;)
+        vigil__conn_reset(loop, c, why);
     conns_closes(loop);
 }
 
 static const struct vigil__above conns_above = {
     .record = conns_record,
     .straight = vigil__straight,
+    .op = conns_op,
+    .port_op = conns_port_op,
     .after_callback = vigil__conns_flush,
     .tally = conns_tally,
     .work = conns_work,

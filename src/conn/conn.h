@@ -13,20 +13,16 @@
 
 enum {
     VIGIL__ADDRESSES_MAX = 8, /* what one WHERE may stand for */
-    VIGIL__IOV_MAX = 64,      /* pieces given to the system at once */
+    VIGIL__IOV_MAX = 60,      /* pieces given to the system at once: with OP_ROOM, 1 KiB */
 };
 
-/* The kind in the key of an operation: whose it is. */
-enum vigil__owner {
-    VIGIL__OWNER_CONN_IN = 1,
-    VIGIL__OWNER_CONN_OUT = 2,
-    VIGIL__OWNER_LISTENER = 8, /* and the index of the socket, up to VIGIL__ADDRESSES_MAX */
-};
-
-/* Limits, shared by the connections of one listener. */
-struct vigil__limits {
+/* What connections have in common, mostly all of one listener. */
+struct vigil__shared {
+    struct vigil__slot slot;
     uint32_t refs;
-    vigil_limits value;
+    vigil_listener listener; /* that accepted them, or none */
+    const vigil_conn_ops *ops;
+    vigil_limits limits;
 };
 
 /* A piece of output. */
@@ -52,6 +48,7 @@ enum vigil__todo {
     VIGIL__TODO_READ = 8,  /* look whether to read, and start or stop */
     VIGIL__TODO_EOF = 16,
     VIGIL__TODO_WRITABLE = 32,
+    VIGIL__TODO_ALL = 63,
 };
 
 struct vigil__connecting {
@@ -61,30 +58,70 @@ struct vigil__connecting {
     int last_error;
 };
 
-struct vigil__conn {
-    struct vigil__slot slot;
-    const vigil_conn_ops *ops;
-    void *ctx;
-    struct vigil__limits *limits;
+/* What a connection has only while something of it is under way, waits, or was asked for.  All that
+ * have nothing of the kind share one that is empty, and constant: it may be read like any other, and
+ * whoever writes asks vigil__conn_busy() for one of its own before. */
+struct vigil__busy {
+    struct vigil__conn *conn; /* whose it is; NULL: it is the one that is shared */
+    struct vigil__busy *next_free;
     struct vigil__connecting *connecting; /* NULL: connected */
-    vigil_listener listener;
-    struct vigil__port *port_in, *port_out; /* the same for a socket */
-    vigil_fd fd_in, fd_out;
 
-    /* What it is. */
+    /* Of what goes two_ways. */
+    struct vigil__port *port_in, *port_out; /* NULL: there is none */
+    vigil_fd fd_out;
     bool socket_in, socket_out;
     bool blocking_in, blocking_out;
-    bool opened;        /* `open` has run, or there is none */
-    bool wake_at_empty; /* who waits after a cut is told when the queue is empty, not at out_low */
 
-    /* All that it is not while messages come and go, looked at as one number: see conn_steady() */
+    struct vigil__link blocked; /* waits in `waiters` of another, while blocked_on */
+    struct vigil__link waiters; /* those whose input is blocked on our output */
+    vigil_conn blocked_on;
+    vigil_conn couple_to, couple_from;
+
+    struct vigil__op op_out;
+    vigil_iov iov_one;
+    struct vigil__buf *iov_buf; /* room for more than one while a send is under way */
+
+    struct vigil__buf *held;
+    size_t held_at, held_len;
+
+    struct vigil__piece *head, *tail;
+    size_t queued;
+    size_t asked; /* of the system, by the send under way */
+
+    vigil_ns sent_at;             /* the look at the clock before output progressed */
+    vigil_ns linger_due, own_due; /* VIGIL_FOREVER: none */
+};
+
+extern const struct vigil__busy vigil__not_busy;
+
+/* Nobody writes to it: whoever tried would be stopped by the system. */
+static inline struct vigil__busy *vigil__conn_not_busy(void)
+{
+    return (struct vigil__busy *)(uintptr_t)&vigil__not_busy;
+}
+
+/* There may be very many, most of them idle: each byte in here counts. */
+struct vigil__conn {
+    struct vigil__port
+        port; /* of its socket; of one that goes two_ways only slot and fd are used */
+    void *ctx;
+    struct vigil__busy *busy;
+    uint64_t bytes_in, bytes_out;
+    vigil_ns opened_at;
+    vigil_ns moved_at; /* the look at the clock before a byte moved */
+    uint32_t shared;   /* slot: see vigil__conn_shared() */
+
+    /* All that it is not while messages come and go, looked at as one number. */
     union {
         uint32_t unsteady;
         struct {
-            uint8_t todo;
+            uint8_t todo : 6;  /* of vigil__todo */
             bool two_ways : 1; /* not one socket for input and output */
-            bool deaf : 1;     /* there is no `data` */
-            bool narrow : 1;   /* its mark may be below what one receive brings */
+            bool unopened : 1; /* `open` has not run yet */
+
+            uint8_t waits : 5; /* bit per vigil__list from WORK on */
+            bool closing : 1, reset : 1;
+            bool lingers : 1; /* there was no memory to note how long: see vigil__conn_linger() */
 
             /* Input. */
             bool paused : 1;
@@ -98,41 +135,24 @@ struct vigil__conn {
 
             /* Output. */
             bool end_asked : 1;
-            bool finishing : 1;    /* input is thrown away */
-            bool out_done : 1;     /* FIN is out */
-            bool cut : 1;          /* a send was cut short: who waits is told at out_low */
-            bool writable_due : 1; /* `writable` among them */
+            bool finishing : 1;     /* input is thrown away */
+            bool out_done : 1;      /* FIN is out */
+            bool cut : 1;           /* a send was cut short: who waits is told at out_low */
+            bool wake_at_empty : 1; /* then only when the queue is empty */
+            bool writable_due : 1;  /* `writable` among them */
 
-            /* The end. */
-            bool closing : 1, reset : 1;
+            bool deaf : 1;   /* there is no `data` */
+            bool narrow : 1; /* its mark may be below what one receive brings */
         };
     };
-    int why; /* before it closes: why output failed */
 
-    struct vigil__link all;     /* of the loop's connections */
-    struct vigil__link work;    /* waits for its todo; when closing: for its close */
-    struct vigil__link flush;   /* has output to bring away */
-    struct vigil__link memory;  /* waits for memory, or for one of the kernel's buffers */
-    struct vigil__link blocked; /* waits in `waiters` of another */
-    struct vigil__link waiters; /* those whose input is blocked on our output */
-    vigil_conn blocked_on;
-    vigil_conn couple_to, couple_from;
+    /* Its input's operation, see vigil__input_op(). */
+    uint32_t in_ticket;
+    uint16_t in_len; /* and one: no more than VIGIL__BUF_READ */
+    bool in_active : 1, in_native : 1;
+    bool in_multi : 1, in_nowait : 1;
 
-    struct vigil__op op_in, op_out;
-    vigil_iov iov_one;
-    struct vigil__buf *iov_buf; /* room for more than one while a send is under way */
-
-    struct vigil__buf *held;
-    size_t held_at, held_len;
-
-    struct vigil__piece *head, *tail;
-    size_t queued;
-    size_t asked; /* of the system, by the send under way */
-
-    uint64_t bytes_in, bytes_out;
-    vigil_ns opened_at;
-    vigil_ns moved_at, sent_at;   /* the look at the clock before a byte moved; before output did */
-    vigil_ns linger_due, own_due; /* VIGIL_FOREVER: none */
+    int8_t why; /* before it closes: why output failed */
 };
 
 struct vigil__listening {
@@ -145,7 +165,8 @@ struct vigil__listening {
 struct vigil__listener {
     struct vigil__slot slot;
     vigil_listen_options options;
-    struct vigil__limits *limits;
+    struct vigil__shared *shared; /* of its connections */
+    vigil_ns rest_due;            /* when it has rested, at the latest; or VIGIL_FOREVER */
     struct vigil__listening sockets[VIGIL__ADDRESSES_MAX];
     int count;
     uint32_t conns;
@@ -160,22 +181,26 @@ struct vigil__listener {
 /* What this floor keeps per loop. */
 struct vigil__conns {
     vigil_loop *loop;
-    struct vigil__slab conns, listeners;
+    struct vigil__slab conns, listeners, shared;
+    struct vigil__shared **shared_at; /* by slot: several are looked up for each message */
+    uint32_t shared_room;
     struct vigil__piece *free_pieces; /* kept for reuse */
     uint32_t free_count;
-    struct vigil__piece *spare;   /* for what was passed on and did not go */
-    struct vigil__buf *reading;   /* what messages are received into that go the straight way */
-    struct vigil__heap deadlines; /* owner: connection slot * 2, or listener slot * 2 + 1 */
-    struct vigil__link all, all_listeners;
-    struct vigil__link work, flush, closes;
-    struct vigil__link memory; /* who waits for memory, first come first served; likewise */
-    vigil_ns memory_due;       /* when to look again */
-    struct vigil__link dry;    /* who waits for one of the kernel's buffers, and */
-    vigil_ns dry_due;          /* when those that are held are asked for again */
-    bool some_starved;         /* since memory was last enough, some put their own output first */
-    uint32_t holders;          /* connections with output */
-    vigil_ns heard, hearing;   /* who spoke before `heard` was listened to; before `hearing` soon */
-    uint32_t waits;            /* since `hearing` */
+    struct vigil__piece *spare;    /* for what was passed on and did not go */
+    struct vigil__buf *reading;    /* what messages are received into that go the straight way, */
+    struct vigil__busy *part;      /* and what their connections have meanwhile */
+    struct vigil__busy *free_busy; /* kept for reuse */
+    uint32_t busy_count;           /* of them, those in use among them */
+    struct vigil__heap deadlines;  /* owner: the slot of a connection */
+    vigil_ns rest_due;             /* the first of its listeners' */
+    struct vigil__link all_listeners;
+    uint32_t waiting[VIGIL__LISTS]; /* how many wait in each, those aside that do no more */
+    vigil_ns memory_due;            /* when to look again */
+    vigil_ns dry_due;        /* when the kernel's buffers that are held are asked for again */
+    bool some_starved;       /* since memory was last enough, some put their own output first */
+    uint32_t holders;        /* connections with output */
+    vigil_ns heard, hearing; /* who spoke before `heard` was listened to; before `hearing` soon */
+    uint32_t waits;          /* since `hearing` */
     bool flushing;
     bool fd_closed;      /* since listeners that rest were last told */
     bool listeners_work; /* some listener has to take the last who wait, or to ask again */
@@ -203,6 +228,68 @@ static inline bool vigil__conn_in_data(const vigil_loop *loop, const struct vigi
     return vigil__conns(loop)->reader == c;
 }
 
+/* ---- who waits for what ---- */
+
+static inline unsigned vigil__wait_bit(enum vigil__list list)
+{
+    return 1u << (list - VIGIL__LIST_WORK);
+}
+
+static inline bool vigil__waits(const struct vigil__conn *c, enum vigil__list list)
+{
+    return (c->waits & vigil__wait_bit(list)) != 0;
+}
+
+static inline bool vigil__somebody_waits(const vigil_loop *loop, enum vigil__list list)
+{
+    return vigil__conns(loop)->waiting[list] > 0;
+}
+
+/* It waits in the list, or goes on to: it keeps its place. */
+static inline void vigil__wait(vigil_loop *loop, struct vigil__conn *c, enum vigil__list list)
+{
+    if (vigil__waits(c, list))
+        return;
+    c->waits = (c->waits | vigil__wait_bit(list)) & 31;
+    vigil__conns(loop)->waiting[list]++;
+    vigil__port_listed(loop, &c->port, list);
+}
+
+/* It waits there no more; its slot is passed over when its turn comes. */
+static inline void vigil__wait_not(vigil_loop *loop, struct vigil__conn *c, enum vigil__list list)
+{
+    vigil__conns(loop)->waiting[list] -= vigil__waits(c, list);
+    c->waits = c->waits & ~vigil__wait_bit(list) & 31;
+}
+
+/* It waits for nothing. */
+static inline void vigil__wait_nowhere(vigil_loop *loop, struct vigil__conn *c)
+{
+    for (int list = VIGIL__LIST_WORK; list < VIGIL__LISTS; list++)
+        vigil__wait_not(loop, c, (enum vigil__list)list);
+}
+
+/* Up to where a list goes now, for vigil__wait_next(). */
+static inline uint32_t vigil__wait_end(vigil_loop *loop, enum vigil__list list)
+{
+    return vigil__queue_end(&loop->ports[true].lists, list);
+}
+
+/* Takes the next one out of the list; NULL: nobody waits before `end`. */
+static inline struct vigil__conn *vigil__wait_next(vigil_loop *loop, enum vigil__list list,
+                                                   uint32_t end)
+{
+    struct vigil__port *port;
+    while ((port = vigil__port_next(loop, true, list, end)) != NULL) {
+        struct vigil__conn *c = VIGIL_OWNER(port, struct vigil__conn, port);
+        if (VIGIL_LIKELY(vigil__waits(c, list))) {
+            vigil__wait_not(loop, c, list);
+            return c;
+        }
+    }
+    return NULL;
+}
+
 /* ---- conn.c ---- */
 
 /* Plugs this floor into the loop, once. */
@@ -218,19 +305,82 @@ int vigil__conn_seen(vigil_loop *loop, vigil_conn conn, struct vigil__conn **out
 
 static inline vigil_conn vigil__conn_handle(const struct vigil__conn *c)
 {
-    return (vigil_conn){ vigil__slot_handle(&c->slot) };
+    return (vigil_conn){ vigil__slot_handle(&c->port.slot) };
+}
+
+/* The part of it that may be written to.  NULL: out of memory. */
+struct vigil__busy *vigil__busy_take(vigil_loop *loop, struct vigil__conn *c);
+static inline struct vigil__busy *vigil__conn_busy(vigil_loop *loop, struct vigil__conn *c)
+{
+    return c->busy->conn != NULL ? c->busy : vigil__busy_take(loop, c);
+}
+
+/* One that nobody has, and back; NULL: out of memory. */
+struct vigil__busy *vigil__busy_get(vigil_loop *loop);
+void vigil__busy_put(vigil_loop *loop, struct vigil__busy *busy);
+/* It is the connection's now. */
+void vigil__busy_own(struct vigil__conn *c, struct vigil__busy *busy);
+/* Gives that back when there is nothing in it.  Only for who is done with the connection. */
+void vigil__busy_rest(vigil_loop *loop, struct vigil__conn *c);
+static inline void vigil__conn_rest(vigil_loop *loop, struct vigil__conn *c)
+{
+    if (VIGIL_UNLIKELY(c->busy->conn != NULL))
+        vigil__busy_rest(loop, c);
+}
+/* The connections there are, to walk them all: the first from slot `*at` on; NULL: no more. */
+struct vigil__conn *vigil__conn_from(const vigil_loop *loop, uint32_t *at);
+
+static inline vigil_fd vigil__conn_fd_out(const struct vigil__conn *c)
+{
+    return VIGIL_UNLIKELY(c->two_ways) ? c->busy->fd_out : c->port.fd;
+}
+
+static inline bool vigil__conn_socket_in(const struct vigil__conn *c)
+{
+    return !c->two_ways || c->busy->socket_in;
+}
+
+static inline bool vigil__conn_socket_out(const struct vigil__conn *c)
+{
+    return !c->two_ways || c->busy->socket_out;
+}
+
+/* Where its operations wait for readiness; NULL: there is no such side. */
+static inline struct vigil__port *vigil__conn_port(const struct vigil__conn *c, bool input)
+{
+    if (VIGIL_UNLIKELY(c->two_ways))
+        return input ? c->busy->port_in : c->busy->port_out;
+    struct vigil__conn *own = (struct vigil__conn *)(uintptr_t)c;
+    return c->port.fd != VIGIL_FD_NONE ? &own->port : NULL;
+}
+
+static inline struct vigil__shared *vigil__conn_shared(const vigil_loop *loop,
+                                                       const struct vigil__conn *c)
+{
+    return vigil__conns(loop)->shared_at[c->shared];
+}
+
+static inline const vigil_conn_ops *vigil__conn_ops(const vigil_loop *loop,
+                                                    const struct vigil__conn *c)
+{
+    return vigil__conn_shared(loop, c)->ops;
+}
+
+static inline const vigil_limits *vigil__conn_limits(const vigil_loop *loop,
+                                                     const struct vigil__conn *c)
+{
+    return &vigil__conn_shared(loop, c)->limits;
 }
 
 /* Sees to it that the next connection can be made.  False: out of memory. */
 bool vigil__conn_reserve(vigil_loop *loop);
-/* A connection without descriptors.  Takes a reference of `limits`. */
-int vigil__conn_new(vigil_loop *loop, const vigil_conn_ops *ops, void *ctx,
-                    struct vigil__limits *limits, struct vigil__conn **out);
+/* A connection without descriptors.  Takes a reference of `shared`. */
+int vigil__conn_new(vigil_loop *loop, void *ctx, struct vigil__shared *shared,
+                    struct vigil__conn **out);
 /* Takes it back, before anybody was told of it. */
 void vigil__conn_undo(vigil_loop *loop, struct vigil__conn *c);
-void vigil__conn_set_ops(struct vigil__conn *c, const vigil_conn_ops *ops);
 /* Gives it its socket. */
-int vigil__conn_socket(vigil_loop *loop, struct vigil__conn *c, vigil_fd fd);
+void vigil__conn_socket(struct vigil__conn *c, vigil_fd fd);
 /* It is connected: `open` is called from the turn. */
 void vigil__conn_todo(vigil_loop *loop, struct vigil__conn *c, unsigned todo);
 /* Begins its end; `close` follows in this turn.  Twice is once. */
@@ -247,6 +397,11 @@ void vigil__conns_flush(vigil_loop *loop);
 void vigil__fd_close(vigil_loop *loop, vigil_fd fd);
 
 /* ---- input.c ---- */
+
+/* What its input's operation is, from what the connection keeps of it; and to keep that. */
+void vigil__input_op(const vigil_loop *loop, const struct vigil__conn *c, struct vigil__op *op);
+/* True: it is over, no record follows. */
+bool vigil__input_cancel(vigil_loop *loop, struct vigil__conn *c);
 
 void vigil__input_record(vigil_loop *loop, struct vigil__conn *c, struct vigil__record *record);
 /* Output has failed; what is there is still read, if anybody wants it. */
@@ -265,7 +420,8 @@ void vigil__input_eof(vigil_loop *loop, struct vigil__conn *c);
 void vigil__input_finish(vigil_loop *loop, struct vigil__conn *c);
 /* Drops what is held, and counts it. */
 void vigil__input_drop(vigil_loop *loop, struct vigil__conn *c);
-/* Its input waits no more for another's output. */
+/* Its input waits for the output of `target`; or no more. */
+void vigil__input_block_on(vigil_loop *loop, struct vigil__conn *c, struct vigil__conn *target);
 void vigil__input_unblock(vigil_loop *loop, struct vigil__conn *c);
 
 /* ---- output.c ---- */
@@ -275,6 +431,8 @@ void vigil__output_record(vigil_loop *loop, struct vigil__conn *c, struct vigil_
 void vigil__output_flush(vigil_loop *loop, struct vigil__conn *c);
 /* It has something to bring away when the callback that runs returns. */
 void vigil__output_later(vigil_loop *loop, struct vigil__conn *c);
+/* Wakes those whose input waits for room in its output. */
+void vigil__waiters_wake(vigil_loop *loop, struct vigil__conn *c);
 /* Tells those who wait for room, if there is. */
 void vigil__output_lowered(vigil_loop *loop, struct vigil__conn *c);
 void vigil__output_drop(vigil_loop *loop, struct vigil__conn *c);
@@ -306,7 +464,7 @@ void vigil__straight_rest(vigil_loop *loop);
 static inline bool vigil__memory_short(const vigil_loop *loop)
 {
     return VIGIL_UNLIKELY(loop->pool.used > loop->pool.limit / 2 ||
-                          !vigil__list_empty(&vigil__conns(loop)->memory));
+                          vigil__somebody_waits(loop, VIGIL__LIST_MEMORY));
 }
 
 /* Waits for memory: for its input to go on, or to tell who wants to write. */
@@ -326,10 +484,22 @@ size_t vigil__memory_high(const vigil_loop *loop, const struct vigil__conn *c);
 
 /* ---- limits.c ---- */
 
-/* Checks them and fills in the defaults.  One reference, the caller's. */
-int vigil__limits_new(vigil_loop *loop, const vigil_limits *limits, bool stream,
-                      struct vigil__limits **out);
-void vigil__limits_drop(vigil_loop *loop, struct vigil__limits *limits);
+/* Checks the limits, fills in their defaults, and answers what has all that in common, with one
+ * reference, the caller's.  `listener` or none: whose connections they are. */
+int vigil__shared_new(vigil_loop *loop, const vigil_conn_ops *ops, const vigil_limits *limits,
+                      bool stream, vigil_listener listener, struct vigil__shared **out);
+/* The same as `like` but for the callbacks; NULL: out of memory. */
+struct vigil__shared *vigil__shared_with(vigil_loop *loop, const struct vigil__shared *like,
+                                         const vigil_conn_ops *ops);
+void vigil__shared_drop(vigil_loop *loop, struct vigil__shared *shared);
+static inline void vigil__conn_shared_changed(struct vigil__conn *c,
+                                              const struct vigil__shared *shared)
+{
+    c->deaf = shared->ops->data == NULL;
+    c->narrow = shared->limits.out_high < VIGIL__BUF_READ;
+}
+/* It has that from now on; takes the caller's reference. */
+void vigil__conn_share(vigil_loop *loop, struct vigil__conn *c, struct vigil__shared *shared);
 /* Sees to it that the connection's next deadline is looked at in time: a comparison, mostly. */
 void vigil__deadline_arm(vigil_loop *loop, struct vigil__conn *c);
 void vigil__deadlines_run(vigil_loop *loop);
@@ -337,8 +507,11 @@ void vigil__deadlines_run(vigil_loop *loop);
 /* ---- listener.c ---- */
 
 struct vigil__listener *vigil__listener_find(vigil_loop *loop, vigil_listener listener);
+/* How the operation of that key was started. */
+void vigil__listener_op(const vigil_loop *loop, uint64_t key, struct vigil__op *op);
 void vigil__listener_record(vigil_loop *loop, struct vigil__record *record);
-void vigil__listener_rested(vigil_loop *loop, struct vigil__listener *listener);
+/* Those who have rested until now accept again; conns->rest_due says when some have. */
+void vigil__listeners_rested(vigil_loop *loop, vigil_ns now);
 void vigil__listeners_fd_closed(vigil_loop *loop);
 /* A connection of it has gone. */
 void vigil__listener_left(vigil_loop *loop, vigil_listener listener);

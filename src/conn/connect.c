@@ -25,12 +25,13 @@ static int conn_make(vigil_loop *loop, const vigil_conn_options *o, bool stream,
         status = VIGIL_ECANCELED; /* its `close` could not be told any more */
     if (status == 0)
         status = vigil__conns_need(loop);
-    struct vigil__limits *limits = NULL;
+    struct vigil__shared *shared = NULL;
     if (status == 0)
-        status = vigil__limits_new(loop, &o->limits, stream, &limits);
+        status = vigil__shared_new(loop, o->ops, &o->limits, stream, (vigil_listener){ 0 },
+                                   &shared);
     if (status == 0)
-        status = vigil__conn_new(loop, o->ops, o->ctx, limits, out);
-    vigil__limits_drop(loop, limits);
+        status = vigil__conn_new(loop, o->ctx, shared, out);
+    vigil__shared_drop(loop, shared);
     return status;
 }
 
@@ -48,15 +49,17 @@ int vigil_connect(vigil_loop *loop, const char *where, const vigil_conn_options 
     int status = conn_make(loop, o, true, &c);
     if (status != 0)
         return status;
-    c->connecting = vigil__alloc(&loop->allocator, sizeof(*c->connecting));
-    if (c->connecting == NULL) {
+    struct vigil__busy *busy = vigil__conn_busy(loop, c);
+    if (busy != NULL)
+        busy->connecting = vigil__alloc(&loop->allocator, sizeof(*busy->connecting));
+    if (busy == NULL || busy->connecting == NULL) {
         vigil__conn_undo(loop, c);
         return VIGIL_ENOMEM;
     }
-    memset(c->connecting, 0, sizeof(*c->connecting));
-    memcpy(c->connecting->addresses, addresses, sizeof(addresses));
-    c->connecting->count = count;
-    c->connecting->retry_due = VIGIL_FOREVER;
+    memset(c->busy->connecting, 0, sizeof(*c->busy->connecting));
+    memcpy(c->busy->connecting->addresses, addresses, sizeof(addresses));
+    c->busy->connecting->count = count;
+    c->busy->connecting->retry_due = VIGIL_FOREVER;
     c->opened_at = vigil__loop_clock(loop);
     status = connect_socket(loop, c);
     if (status != 0) {
@@ -74,53 +77,48 @@ int vigil_connect(vigil_loop *loop, const char *where, const vigil_conn_options 
 static int connect_try(vigil_loop *loop, struct vigil__conn *c)
 {
     const vigil_host *host = loop->host;
-    const vigil_addr *addr = &c->connecting->addresses[c->connecting->at];
+    const vigil_addr *addr = &c->busy->connecting->addresses[c->busy->connecting->at];
     vigil_fd fd = VIGIL_FD_NONE;
     int status = host->socket(host->self, (vigil_family)addr->family, &fd);
     if (status != 0)
         return status;
     if (addr->family != VIGIL_FAMILY_UNIX)
         (void)host->option(host->self, fd, VIGIL__SO_NODELAY, 1); /* slower without it, not wrong */
-    status = vigil__conn_socket(loop, c, fd);
-    if (status != 0)
-        vigil__fd_close(loop, fd);
-    return status;
+    vigil__conn_socket(c, fd);
+    return 0;
 }
 
 /* The same, passing over families that this machine does not have. */
 static int connect_socket(vigil_loop *loop, struct vigil__conn *c)
 {
     int status = VIGIL_EADDR;
-    while (c->connecting->at < c->connecting->count && status == VIGIL_EADDR) {
+    while (c->busy->connecting->at < c->busy->connecting->count && status == VIGIL_EADDR) {
         status = connect_try(loop, c);
-        c->connecting->at += status == VIGIL_EADDR;
+        c->busy->connecting->at += status == VIGIL_EADDR;
     }
     return status;
 }
 
 static void connect_release(vigil_loop *loop, struct vigil__conn *c)
 {
-    if (c->port_in == NULL)
+    if (c->port.fd == VIGIL_FD_NONE)
         return;
-    vigil__port_close(loop, c->port_in);
-    vigil__fd_close(loop, c->fd_in);
-    c->port_in = NULL;
-    c->port_out = NULL;
-    c->fd_in = VIGIL_FD_NONE;
-    c->fd_out = VIGIL_FD_NONE;
+    vigil__port_close(loop, &c->port);
+    vigil__fd_close(loop, c->port.fd);
+    c->port.fd = VIGIL_FD_NONE;
 }
 
 void vigil__connect_work(vigil_loop *loop, struct vigil__conn *c)
 {
-    struct vigil__op *op = &c->op_out;
-    if (c->connecting == NULL || op->active)
+    struct vigil__op *op = &c->busy->op_out;
+    if (c->busy->connecting == NULL || op->active)
         return;
-    c->connecting->retry_due = VIGIL_FOREVER;
+    c->busy->connecting->retry_due = VIGIL_FOREVER;
     op->kind = VIGIL__OP_CONNECT;
     op->flags = 0;
-    op->fd = c->fd_out;
-    op->port = c->port_out->slot.index;
-    op->u.addr = &c->connecting->addresses[c->connecting->at];
+    op->fd = c->port.fd;
+    op->port = &c->port;
+    op->u.addr = &c->busy->connecting->addresses[c->busy->connecting->at];
     struct vigil__record record;
     int status = vigil__op_start(loop, op, &record);
     if (status == VIGIL_EFULL)
@@ -134,9 +132,9 @@ static bool connected_to_itself(vigil_loop *loop, const struct vigil__conn *c)
 {
     const vigil_host *host = loop->host;
     vigil_addr local, peer;
-    if (c->connecting->addresses[c->connecting->at].family == VIGIL_FAMILY_UNIX ||
-        host->local(host->self, c->fd_in, &local) != 0 ||
-        host->peer(host->self, c->fd_in, &peer) != 0)
+    if (c->busy->connecting->addresses[c->busy->connecting->at].family == VIGIL_FAMILY_UNIX ||
+        host->local(host->self, c->port.fd, &local) != 0 ||
+        host->peer(host->self, c->port.fd, &peer) != 0)
         return false;
     return local.port == peer.port && local.family == peer.family &&
            memcmp(local.ip, peer.ip, sizeof(local.ip)) == 0;
@@ -145,12 +143,12 @@ static bool connected_to_itself(vigil_loop *loop, const struct vigil__conn *c)
 void vigil__connect_record(vigil_loop *loop, struct vigil__conn *c, int res)
 {
     if (res == VIGIL_EBUSY) { /* a Unix backlog is full: nothing will tell when it is not */
-        c->connecting->retry_due = vigil__time_add(loop->now, backlog_retry_ns);
+        c->busy->connecting->retry_due = vigil__time_add(loop->now, backlog_retry_ns);
         vigil__deadline_arm(loop, c);
         return;
     }
     if (res == 0 && connected_to_itself(loop, c)) {
-        (void)loop->host->option(loop->host->self, c->fd_in, VIGIL__SO_RESET,
+        (void)loop->host->option(loop->host->self, c->port.fd, VIGIL__SO_RESET,
                                  1); /* frees the port at once; later is as good */
         res = VIGIL_ECONNREFUSED;
     }
@@ -158,9 +156,9 @@ void vigil__connect_record(vigil_loop *loop, struct vigil__conn *c, int res)
         connect_failed(loop, c, res);
         return;
     }
-    vigil__free(&loop->allocator, c->connecting, sizeof(*c->connecting));
-    c->connecting = NULL;
-    c->op_out.flags = 0;
+    vigil__free(&loop->allocator, c->busy->connecting, sizeof(*c->busy->connecting));
+    c->busy->connecting = NULL;
+    c->busy->op_out.flags = 0;
     vigil__count(&loop->stats.connected, 1);
     vigil__conn_todo(loop, c, VIGIL__TODO_OPEN);
 }
@@ -168,7 +166,7 @@ void vigil__connect_record(vigil_loop *loop, struct vigil__conn *c, int res)
 /* Goes on with the next address, or gives up. */
 static void connect_failed(vigil_loop *loop, struct vigil__conn *c, int status)
 {
-    struct vigil__connecting *connecting = c->connecting;
+    struct vigil__connecting *connecting = c->busy->connecting;
     connect_release(loop, c);
     if (++connecting->at < connecting->count) {
         int next = connect_socket(loop, c);
@@ -190,6 +188,9 @@ static int adopt_side(vigil_loop *loop, vigil_fd fd, bool *socket, bool *blockin
 {
     const vigil_host *host = loop->host;
     struct vigil__fd_info info;
+    *socket = *blocking = false;
+    if (fd == VIGIL_FD_NONE)
+        return 0;
     int status = host->describe(host->self, fd, &info);
     if (status != 0)
         return status;
@@ -201,37 +202,54 @@ static int adopt_side(vigil_loop *loop, vigil_fd fd, bool *socket, bool *blockin
     return vigil__port_open(loop, fd, port);
 }
 
-static int adopt_sides(vigil_loop *loop, struct vigil__conn *c, vigil_fd in, vigil_fd out)
+static int adopt_sides(vigil_loop *loop, struct vigil__conn *c, vigil_fd in, vigil_fd out,
+                       bool stream)
 {
-    int status = 0;
-    if (in != VIGIL_FD_NONE)
-        status = adopt_side(loop, in, &c->socket_in, &c->blocking_in, &c->port_in);
+    c->port.fd = in;
+    if (in == out && stream)
+        return 0;
+    struct vigil__busy *busy = vigil__conn_busy(loop, c);
+    if (busy == NULL)
+        return VIGIL_ENOMEM;
+    c->two_ways = true;
+    int status = adopt_side(loop, in, &busy->socket_in, &busy->blocking_in, &busy->port_in);
     if (status != 0)
         return status;
-    if (out == in) {
-        c->port_out = c->port_in;
-        c->socket_out = c->socket_in;
-        c->blocking_out = c->blocking_in;
-    } else if (out != VIGIL_FD_NONE) {
-        status = adopt_side(loop, out, &c->socket_out, &c->blocking_out, &c->port_out);
-    }
-    if (status != 0)
-        return status;
-    c->fd_in = in;
-    c->fd_out = out;
-    c->two_ways = in != out || !c->socket_in;
+    busy->fd_out = out;
+    if (in != out)
+        return adopt_side(loop, out, &busy->socket_out, &busy->blocking_out, &busy->port_out);
+    busy->socket_out = busy->socket_in;
+    busy->blocking_out = busy->blocking_in;
+    busy->port_out = busy->port_in;
     return 0;
 }
 
 /* Whether this loop has the descriptor already: in a connection, a listener, or a watch. */
 static bool adopted_already(const vigil_loop *loop, vigil_fd fd)
 {
-    for (uint32_t i = 0; i < vigil__slab_slots(&loop->ports); i++) {
-        const struct vigil__port *port = vigil__port_at(loop, i);
-        if (fd != VIGIL_FD_NONE && vigil__slot_taken(&port->slot) && port->fd == fd)
-            return true;
+    for (int of_conn = 0; of_conn < 2 && fd != VIGIL_FD_NONE; of_conn++) {
+        for (uint32_t i = 0; i < vigil__slab_slots(loop->ports[of_conn].slab); i++) {
+            const struct vigil__port *port = vigil__port_at(loop, of_conn, i);
+            if (vigil__slot_taken(&port->slot) && port->fd == fd)
+                return true;
+        }
     }
     return false;
+}
+
+/* What may block is opened anew, where that works: its flags are its holders', too. */
+static void adopt_reopen(vigil_loop *loop, struct vigil__conn *c)
+{
+    const vigil_host *host = loop->host;
+    struct vigil__busy *busy = c->busy;
+    bool same = busy->fd_out == c->port.fd;
+    if (busy->blocking_in && host->reopen(host->self, c->port.fd) == 0) {
+        busy->blocking_in = false;
+        busy->blocking_out = busy->blocking_out && !same;
+    }
+    if (busy->blocking_out && !same && host->reopen(host->self, busy->fd_out) == 0)
+        busy->blocking_out = false;
+    busy->op_out.flags = busy->blocking_out ? VIGIL__OP_BLOCKING : 0;
 }
 
 int vigil_adopt(vigil_loop *loop, vigil_fd in, vigil_fd out, const vigil_conn_options *options,
@@ -250,18 +268,13 @@ int vigil_adopt(vigil_loop *loop, vigil_fd in, vigil_fd out, const vigil_conn_op
         return status;
     status = VIGIL_EEXIST;
     if (!adopted_already(loop, in) && !adopted_already(loop, out))
-        status = adopt_sides(loop, c, in, out);
+        status = adopt_sides(loop, c, in, out, info.kind == VIGIL__FD_SOCKET);
     if (status != 0) {
         vigil__conn_undo(loop, c);
         return status;
     }
-    if (c->blocking_in && host->reopen(host->self, in) == 0) {
-        c->blocking_in = false;
-        c->blocking_out = c->blocking_out && out != in;
-    }
-    if (c->blocking_out && out != in && host->reopen(host->self, out) == 0)
-        c->blocking_out = false;
-    c->op_out.flags = c->blocking_out ? VIGIL__OP_BLOCKING : 0;
+    if (c->two_ways)
+        adopt_reopen(loop, c);
     c->eof_seen = c->eof_told = in == VIGIL_FD_NONE;
     c->end_asked = c->out_done = out == VIGIL_FD_NONE;
     vigil__conn_todo(loop, c, VIGIL__TODO_OPEN);

@@ -13,12 +13,16 @@ int vigil_couple(vigil_loop *loop, vigil_conn from, vigil_conn to)
         status = vigil__conn_get(loop, to, &target);
     if (status != 0)
         return status;
-    if (source->couple_to.v != 0 || target->couple_from.v != 0)
+    if (source->busy->couple_to.v != 0 || target->busy->couple_from.v != 0)
         return VIGIL_EBUSY;
     if (target->end_asked)
         return VIGIL_ECLOSED;
-    source->couple_to = to;
-    target->couple_from = from;
+    if (vigil__conn_busy(loop, source) == NULL || vigil__conn_busy(loop, target) == NULL) {
+        vigil__conn_rest(loop, source);
+        return VIGIL_ENOMEM;
+    }
+    source->busy->couple_to = to;
+    target->busy->couple_from = from;
     vigil__input_unblock(loop, source); /* from now on only `to` holds it up */
     vigil__conn_todo(loop, source, VIGIL__TODO_OFFER | VIGIL__TODO_READ);
     if (source->eof_told || source->finishing)
@@ -30,55 +34,56 @@ int vigil_couple(vigil_loop *loop, vigil_conn from, vigil_conn to)
 static size_t couple_room(const vigil_loop *loop, const struct vigil__conn *target, size_t n)
 {
     size_t high = vigil__memory_high(loop, target);
-    return vigil__min(n, target->queued < high ? high - target->queued : 0);
+    return vigil__min(n, target->busy->queued < high ? high - target->busy->queued : 0);
 }
 
 void vigil__couple_offer(vigil_loop *loop, struct vigil__conn *from)
 {
-    struct vigil__conn *to = vigil__conn_find(loop, from->couple_to);
-    bool waits = from->paused || from->memory_wait || !vigil__list_empty(&from->blocked);
-    if (to == NULL || from->held_len == 0 || waits)
+    struct vigil__conn *to = vigil__conn_find(loop, from->busy->couple_to);
+    bool waits = from->paused || from->memory_wait || from->busy->blocked_on.v != 0;
+    if (to == NULL || from->busy->held_len == 0 || waits)
         return;
     if (to->end_asked) { /* it takes no more: what comes for it goes nowhere */
         vigil__input_drop(loop, from);
         return;
     }
-    size_t n = couple_room(loop, to, from->held_len);
-    const uint8_t *p = from->held->data + from->held_at;
-    size_t took = n > 0 ? vigil__output_take(loop, to, from->held, p, n) : 0;
+    size_t n = couple_room(loop, to, from->busy->held_len);
+    const uint8_t *p = from->busy->held->data + from->busy->held_at;
+    size_t took = n > 0 ? vigil__output_take(loop, to, from->busy->held, p, n) : 0;
     if (took > 0)
         vigil__output_later(loop, to);
-    from->held_at += took;
-    from->held_len -= took;
-    if (from->held_len == 0) {
-        vigil__buf_drop(&loop->pool, from->held);
-        from->held = NULL;
-        from->held_at = 0;
+    from->busy->held_at += took;
+    from->busy->held_len -= took;
+    if (from->busy->held_len == 0) {
+        vigil__buf_drop(&loop->pool, from->busy->held);
+        from->busy->held = NULL;
+        from->busy->held_at = 0;
     } else if (took < n) {
         vigil__memory_wait(loop, from);
     } else {
-        to->wake_at_empty = !to->cut && to->queued <= to->limits->value.out_low;
+        to->wake_at_empty = !to->cut && to->busy->queued <= vigil__conn_limits(loop, to)->out_low;
         to->cut = true;
-        from->blocked_on = vigil__conn_handle(to);
-        vigil__list_append(&to->waiters, &from->blocked);
+        vigil__input_block_on(loop, from, to);
     }
-    if (from->eof_seen && from->held_len == 0 && !from->eof_told)
+    if (from->eof_seen && from->busy->held_len == 0 && !from->eof_told)
         vigil__conn_todo(loop, from, VIGIL__TODO_EOF);
 }
 
 void vigil__couple_closed(vigil_loop *loop, struct vigil__conn *c)
 {
-    struct vigil__conn *to = vigil__conn_find(loop, c->couple_to);
-    struct vigil__conn *from = vigil__conn_find(loop, c->couple_from);
-    c->couple_to = (vigil_conn){ 0 };
-    c->couple_from = (vigil_conn){ 0 };
+    struct vigil__conn *to = vigil__conn_find(loop, c->busy->couple_to);
+    struct vigil__conn *from = vigil__conn_find(loop, c->busy->couple_from);
+    if (c->busy->conn != NULL) {
+        c->busy->couple_to = (vigil_conn){ 0 };
+        c->busy->couple_from = (vigil_conn){ 0 };
+    }
     if (to != NULL && to != c) {
-        to->couple_from = (vigil_conn){ 0 };
+        to->busy->couple_from = (vigil_conn){ 0 };
         if (c->why != VIGIL_OK)
             vigil__conn_reset(loop, to, VIGIL_ECANCELED);
     }
     if (from != NULL && from != c) {
-        from->couple_to = (vigil_conn){ 0 };
+        from->busy->couple_to = (vigil_conn){ 0 };
         if (c->why != VIGIL_OK || (!from->eof_told && !from->finishing))
             vigil__conn_reset(loop, from, VIGIL_ECANCELED);
     }

@@ -12,7 +12,8 @@ int vigil_conn_peer(vigil_loop *loop, vigil_conn conn, vigil_addr *out)
     int status = vigil__conn_seen(loop, conn, &c);
     if (status != 0)
         return status;
-    return c->socket_in ? loop->host->peer(loop->host->self, c->fd_in, out) : VIGIL_ENOTSUP;
+    return vigil__conn_socket_in(c) ? loop->host->peer(loop->host->self, c->port.fd, out)
+                                    : VIGIL_ENOTSUP;
 }
 
 int vigil_conn_local(vigil_loop *loop, vigil_conn conn, vigil_addr *out)
@@ -21,7 +22,8 @@ int vigil_conn_local(vigil_loop *loop, vigil_conn conn, vigil_addr *out)
     int status = vigil__conn_seen(loop, conn, &c);
     if (status != 0)
         return status;
-    return c->socket_in ? loop->host->local(loop->host->self, c->fd_in, out) : VIGIL_ENOTSUP;
+    return vigil__conn_socket_in(c) ? loop->host->local(loop->host->self, c->port.fd, out)
+                                    : VIGIL_ENOTSUP;
 }
 
 void *vigil_conn_ctx(vigil_loop *loop, vigil_conn conn)
@@ -47,8 +49,11 @@ int vigil_conn_set_ops(vigil_loop *loop, vigil_conn conn, const vigil_conn_ops *
         status = VIGIL_EINVAL;
     if (status != 0)
         return status;
-    vigil__conn_set_ops(c, ops);
-    if (c->held_len > 0 && !vigil__conn_in_data(loop, c))
+    struct vigil__shared *shared = vigil__shared_with(loop, vigil__conn_shared(loop, c), ops);
+    if (shared == NULL)
+        return VIGIL_ENOMEM;
+    vigil__conn_share(loop, c, shared);
+    if (c->busy->held_len > 0 && !vigil__conn_in_data(loop, c))
         vigil__conn_todo(loop, c, VIGIL__TODO_OFFER); /* the new ones may want what is held */
     return 0;
 }
@@ -56,7 +61,7 @@ int vigil_conn_set_ops(vigil_loop *loop, vigil_conn conn, const vigil_conn_ops *
 vigil_fd vigil_conn_fd(vigil_loop *loop, vigil_conn conn)
 {
     struct vigil__conn *c;
-    return vigil__conn_seen(loop, conn, &c) == 0 ? c->fd_in : VIGIL_FD_NONE;
+    return vigil__conn_seen(loop, conn, &c) == 0 ? c->port.fd : VIGIL_FD_NONE;
 }
 
 int vigil_conn_option(vigil_loop *loop, vigil_conn conn, vigil_option option, int value)
@@ -73,16 +78,16 @@ int vigil_conn_option(vigil_loop *loop, vigil_conn conn, vigil_option option, in
         return status;
     if (option < VIGIL_NODELAY || option > VIGIL_RCVBUF || value < 0)
         return VIGIL_EINVAL;
-    if (!c->socket_in)
+    if (!vigil__conn_socket_in(c))
         return VIGIL_ENOTSUP;
-    return loop->host->option(loop->host->self, c->fd_in, options[option], value);
+    return loop->host->option(loop->host->self, c->port.fd, options[option], value);
 }
 
 static vigil_conn_state conn_state(const struct vigil__conn *c)
 {
     if (c->closing)
         return VIGIL_CLOSING;
-    if (c->connecting != NULL)
+    if (c->busy->connecting != NULL)
         return VIGIL_CONNECTING;
     if (c->finishing)
         return VIGIL_FINISHING;
@@ -95,11 +100,11 @@ static const char *conn_waiting_for(const struct vigil__conn *c)
 {
     if (c->closing)
         return "its close";
-    if (c->connecting != NULL)
+    if (c->busy->connecting != NULL)
         return "the connect to end";
-    if (c->queued > 0 && c->op_out.active)
+    if (c->busy->queued > 0 && c->busy->op_out.active)
         return "the peer to take output";
-    if (!vigil__list_empty(&c->blocked))
+    if (c->busy->blocked_on.v != 0)
         return "room in another's output";
     if (c->memory_wait)
         return "memory";
@@ -118,15 +123,15 @@ int vigil_conn_info_get(vigil_loop *loop, vigil_conn conn, vigil_conn_info *out)
         return status;
     *out = (vigil_conn_info){
         .state = conn_state(c),
-        .queued = c->queued,
-        .held = c->held_len,
+        .queued = c->busy->queued,
+        .held = c->busy->held_len,
         .bytes_in = c->bytes_in,
         .bytes_out = c->bytes_out,
         .opened = c->opened_at,
         .progress = vigil__gaps_latest(&loop->gaps, c->moved_at),
         .waiting_for = conn_waiting_for(c),
-        .blocked_on = c->blocked_on,
-        .listener = c->listener,
+        .blocked_on = c->busy->blocked_on,
+        .listener = vigil__conn_shared(loop, c)->listener,
     };
     return 0;
 }
@@ -135,14 +140,12 @@ vigil_conn vigil_conn_next(vigil_loop *loop, vigil_conn conn)
 {
     if (loop->above == NULL || vigil__loop_check(loop) != 0)
         return (vigil_conn){ 0 };
-    const struct vigil__slab *slab = &vigil__conns(loop)->conns;
-    uint32_t first = conn.v == 0 ? 0 : vigil__key_slot(conn.v) + 1;
-    for (uint32_t i = first; i < vigil__slab_slots(slab); i++) {
-        struct vigil__conn *c = vigil__slab_at(slab, i);
-        if (vigil__slot_taken(&c->slot) && !c->closing)
-            return vigil__conn_handle(c);
-    }
-    return (vigil_conn){ 0 };
+    uint32_t at = conn.v == 0 ? 0 : vigil__key_slot(conn.v) + 1;
+    struct vigil__conn *c;
+    do
+        c = vigil__conn_from(loop, &at);
+    while (c != NULL && c->closing);
+    return c != NULL ? vigil__conn_handle(c) : (vigil_conn){ 0 };
 }
 
 /* ---- vigil_dump: lines made without printf(), which would be a system header ---- */
@@ -186,15 +189,15 @@ static void dump_conn(vigil_loop *loop, struct vigil__conn *c, vigil_text_fn *wr
 {
     struct line line = { .len = 0 };
     line_text(&line, "connection ");
-    if (c->socket_in)
-        line_address(&line, loop, c->fd_in, loop->host->peer);
+    if (vigil__conn_socket_in(c))
+        line_address(&line, loop, c->port.fd, loop->host->peer);
     else
         line_number(&line, "of descriptor ",
-                    (uint64_t)(c->fd_in != VIGIL_FD_NONE ? c->fd_in : c->fd_out));
+                    (uint64_t)(c->port.fd != VIGIL_FD_NONE ? c->port.fd : vigil__conn_fd_out(c)));
     line_text(&line, ": waits for ");
     line_text(&line, conn_waiting_for(c));
-    line_number(&line, ", queued ", c->queued);
-    line_number(&line, " B, held ", c->held_len);
+    line_number(&line, ", queued ", c->busy->queued);
+    line_number(&line, " B, held ", c->busy->held_len);
     line_number(&line, " B, in ", c->bytes_in);
     line_number(&line, " B, out ", c->bytes_out);
     line_number(&line, " B, last byte ",
@@ -221,8 +224,9 @@ void vigil__conns_dump(vigil_loop *loop, vigil_text_fn *write, void *arg)
     for (struct vigil__link *at = conns->all_listeners.next; at != &conns->all_listeners;
          at = at->next)
         dump_listener(loop, VIGIL_OWNER(at, struct vigil__listener, all), write, arg);
-    for (struct vigil__link *at = conns->all.next; at != &conns->all; at = at->next)
-        dump_conn(loop, VIGIL_OWNER(at, struct vigil__conn, all), write, arg);
+    struct vigil__conn *c;
+    for (uint32_t at = 0; (c = vigil__conn_from(loop, &at)) != NULL;)
+        dump_conn(loop, c, write, arg);
 }
 
 int vigil_dump(vigil_loop *loop, vigil_text_fn *write, void *arg)

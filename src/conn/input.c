@@ -16,14 +16,14 @@ static void input_drained(vigil_loop *loop, struct vigil__conn *c);
 
 static bool input_waits(const struct vigil__conn *c)
 {
-    return c->paused || c->memory_wait || !vigil__list_empty(&c->blocked);
+    return c->paused || c->memory_wait || c->busy->blocked_on.v != 0;
 }
 
 /* ---- reading or not ---- */
 
 static bool input_wanted(const struct vigil__conn *c)
 {
-    if (c->port_in == NULL || c->eof_seen || !c->opened)
+    if (c->eof_seen || c->unopened || vigil__conn_port(c, true) == NULL)
         return false;
     return c->finishing ? !c->memory_wait : !input_waits(c);
 }
@@ -32,24 +32,63 @@ static bool input_wanted(const struct vigil__conn *c)
  * and who is coupled is about to be aborted. */
 static bool input_heard(const struct vigil__conn *c)
 {
-    return c->opened && c->port_in != NULL && !c->eof_told && !c->finishing && !c->paused &&
-           c->couple_to.v == 0;
+    return !c->unopened && vigil__conn_port(c, true) != NULL && !c->eof_told && !c->finishing &&
+           !c->paused && c->busy->couple_to.v == 0;
+}
+
+void vigil__input_op(const vigil_loop *loop, const struct vigil__conn *c, struct vigil__op *op)
+{
+    (void)loop;
+    unsigned flags = (c->in_multi ? VIGIL__OP_MULTI : 0) | (c->in_nowait ? VIGIL__OP_NOWAIT : 0);
+    if (c->two_ways && c->busy->blocking_in)
+        flags |= VIGIL__OP_BLOCKING;
+    *op = (struct vigil__op){
+        .key = vigil__key(VIGIL__KEY_OP, VIGIL__OWNER_CONN_IN, c->port.slot.generation,
+                          c->port.slot.index),
+        .fd = c->port.fd,
+        .ticket = c->in_ticket,
+        .port = vigil__conn_port(c, true),
+        .kind = vigil__conn_socket_in(c) ? VIGIL__OP_RECV : VIGIL__OP_READ,
+        .flags = (uint8_t)flags,
+        .active = c->in_active,
+        .native = c->in_native,
+        .u.len = (size_t)c->in_len + 1,
+    };
+}
+
+static void input_keep(struct vigil__conn *c, const struct vigil__op *op)
+{
+    c->in_ticket = op->ticket;
+    c->in_len = (uint16_t)(op->u.len - 1);
+    c->in_active = op->active;
+    c->in_native = op->native;
+    c->in_multi = (op->flags & VIGIL__OP_MULTI) != 0;
+    c->in_nowait = (op->flags & VIGIL__OP_NOWAIT) != 0;
+}
+
+bool vigil__input_cancel(vigil_loop *loop, struct vigil__conn *c)
+{
+    if (!c->in_active)
+        return true;
+    struct vigil__op op;
+    vigil__input_op(loop, c, &op);
+    bool over = vigil__op_cancel(loop, &op);
+    c->in_active = op.active;
+    return over;
 }
 
 /* The operation as it should be now. */
 static void input_shape(const vigil_loop *loop, const struct vigil__conn *c, struct vigil__op *op)
 {
-    size_t in_max = c->limits->value.in_max;
-    bool native = c->socket_in && vigil__op_native(loop, VIGIL__OP_RECV);
-    op->kind = c->socket_in ? VIGIL__OP_RECV : VIGIL__OP_READ;
-    op->fd = c->fd_in;
-    op->port = c->port_in->slot.index;
-    op->flags = c->blocking_in ? VIGIL__OP_BLOCKING : 0;
+    size_t in_max = vigil__conn_limits(loop, c)->in_max;
+    size_t held = c->busy->held_len;
+    bool native = op->kind == VIGIL__OP_RECV && vigil__op_native(loop, VIGIL__OP_RECV);
+    op->flags &= VIGIL__OP_BLOCKING;
     if (c->drain && !c->finishing)
         op->flags |= VIGIL__OP_NOWAIT;
-    else if (c->held_len == 0 && !(native && (c->modest || vigil__memory_short(loop))))
+    else if (held == 0 && !(native && (c->modest || vigil__memory_short(loop))))
         op->flags |= VIGIL__OP_MULTI; /* the kernel's knows no len */
-    op->u.len = vigil__min(in_max - (c->held_len < in_max ? c->held_len : 0), VIGIL__BUF_READ);
+    op->u.len = vigil__min(in_max - (held < in_max ? held : 0), VIGIL__BUF_READ);
     op->u.len = vigil__min(op->u.len, vigil__memory_read(loop, c));
 }
 
@@ -67,37 +106,38 @@ void vigil__input_update(vigil_loop *loop, struct vigil__conn *c)
         vigil__conn_close(loop, c, c->why);
         return;
     }
-    struct vigil__op *op = &c->op_in;
-    if (!c->finishing && c->couple_to.v == 0 && c->held_len >= c->limits->value.in_max &&
-        input_wanted(c)) {
+    if (!c->finishing && c->busy->couple_to.v == 0 &&
+        c->busy->held_len >= vigil__conn_limits(loop, c)->in_max && input_wanted(c)) {
         /* The limit was lowered to below what is held; or it was blocked, and is asked first. */
         if ((c->todo & VIGIL__TODO_OFFER) == 0)
             vigil__conn_close(loop, c, VIGIL_ELIMIT);
         return;
     }
     if (!input_wanted(c)) {
-        (void)vigil__op_cancel(loop, op); /* looked at again with its last record */
-        if (c->drain && c->opened && c->eof_told)
+        (void)vigil__input_cancel(loop, c); /* looked at again with its last record */
+        if (c->drain && !c->unopened && c->eof_told)
             input_drained(loop, c);
         return;
     }
-    struct vigil__op shape = *op;
+    struct vigil__op op, shape;
+    vigil__input_op(loop, c, &op);
+    shape = op;
     input_shape(loop, c, &shape);
     set_starved(loop, c, shape.u.len == 0);
     /* Where memory is short its own output, which takes some, must go first. */
     if (c->starved) {
-        (void)vigil__op_cancel(loop, op); /* as above */
+        (void)vigil__input_cancel(loop, c); /* as above */
         return;
     }
-    if (op->active) {
-        bool same = op->flags == shape.flags && op->u.len == shape.u.len;
-        if (same || !vigil__op_cancel(loop, op))
+    if (op.active) {
+        bool same = op.flags == shape.flags && op.u.len == shape.u.len;
+        if (same || !vigil__input_cancel(loop, c))
             return;
         shape.active = false;
     }
-    *op = shape;
     struct vigil__record record;
-    int status = vigil__op_start(loop, op, &record);
+    int status = vigil__op_start(loop, &shape, &record);
+    input_keep(c, &shape);
     if (status == VIGIL_EFULL)
         vigil__conn_todo(loop, c, VIGIL__TODO_READ); /* behind the next wait there is room */
     else if (status < 0)
@@ -109,8 +149,17 @@ void vigil__input_update(vigil_loop *loop, struct vigil__conn *c)
 void vigil__input_unblock(vigil_loop *loop, struct vigil__conn *c)
 {
     (void)loop;
-    vigil__list_remove(&c->blocked);
-    c->blocked_on = (vigil_conn){ 0 };
+    if (c->busy->blocked_on.v == 0)
+        return;
+    vigil__list_remove(&c->busy->blocked);
+    c->busy->blocked_on = (vigil_conn){ 0 };
+}
+
+void vigil__input_block_on(vigil_loop *loop, struct vigil__conn *c, struct vigil__conn *target)
+{
+    (void)loop;
+    c->busy->blocked_on = vigil__conn_handle(target);
+    vigil__list_append(&target->busy->waiters, &c->busy->blocked);
 }
 
 int vigil_pause(vigil_loop *loop, vigil_conn conn)
@@ -147,8 +196,8 @@ int vigil_conn_held(vigil_loop *loop, vigil_conn conn, const void **p, size_t *n
     int status = vigil__conn_get(loop, conn, &c);
     if (status != 0)
         return status;
-    *p = c->held_len > 0 ? c->held->data + c->held_at : NULL;
-    *n = c->held_len;
+    *p = c->busy->held_len > 0 ? c->busy->held->data + c->busy->held_at : NULL;
+    *n = c->busy->held_len;
     return 0;
 }
 
@@ -156,13 +205,13 @@ int vigil_conn_held(vigil_loop *loop, vigil_conn conn, const void **p, size_t *n
 
 void vigil__input_drop(vigil_loop *loop, struct vigil__conn *c)
 {
-    if (c->held == NULL)
+    if (c->busy->held == NULL)
         return;
-    vigil__count(&loop->stats.dropped_in, c->held_len);
-    vigil__buf_drop(&loop->pool, c->held);
-    c->held = NULL;
-    c->held_len = 0;
-    c->held_at = 0;
+    vigil__count(&loop->stats.dropped_in, c->busy->held_len);
+    vigil__buf_drop(&loop->pool, c->busy->held);
+    c->busy->held = NULL;
+    c->busy->held_len = 0;
+    c->busy->held_at = 0;
 }
 
 /* Puts what is held into a buffer of at least `size`.  False: no memory. */
@@ -172,65 +221,71 @@ static bool held_move(vigil_loop *loop, struct vigil__conn *c, size_t size)
     struct vigil__buf *buf = vigil__buf_take(&loop->pool, size, VIGIL__BUF_OUTPUT);
     if (buf == NULL)
         return false;
-    memcpy(buf->data, c->held->data + c->held_at, c->held_len);
-    vigil__buf_drop(&loop->pool, c->held);
-    c->held = buf;
-    c->held_at = 0;
+    memcpy(buf->data, c->busy->held->data + c->busy->held_at, c->busy->held_len);
+    vigil__buf_drop(&loop->pool, c->busy->held);
+    c->busy->held = buf;
+    c->busy->held_at = 0;
     return true;
 }
 
 void vigil__input_unpin(vigil_loop *loop, struct vigil__conn *c)
 {
-    if (c->held != NULL && c->held->size_class == VIGIL__BUF_LENT)
-        (void)held_move(loop, c, c->held_len); /* without memory for it, it is asked again */
+    if (c->busy->held != NULL && c->busy->held->size_class == VIGIL__BUF_LENT)
+        (void)held_move(loop, c, c->busy->held_len); /* without memory for it, it is asked again */
 }
 
 /* Joins a record's bytes to what is held.  Takes its buffer.  False: no memory, they are lost. */
 static bool held_join(vigil_loop *loop, struct vigil__conn *c, const struct vigil__record *record)
 {
     size_t n = (size_t)record->res;
-    if (c->held_len == 0) {
-        if (c->held != NULL)
-            vigil__buf_drop(&loop->pool, c->held);
-        c->held = record->buf;
-        c->held_at = record->offset;
-        c->held_len = n;
-        return true;
-    }
-    /* One that is lent may be filled further by the kernel, with what is another's. */
-    bool ours = c->held->refs == 1 && c->held->size_class != VIGIL__BUF_LENT;
-    bool fits = ours && c->held->cap - c->held_at - c->held_len >= n;
-    if (!fits && !held_move(loop, c, vigil__max(c->held_len + n, 2 * c->held_len))) {
+    if (vigil__conn_busy(loop, c) == NULL) {
         vigil__count(&loop->stats.dropped_in, n);
         vigil__buf_drop(&loop->pool, record->buf);
         return false;
     }
-    memcpy(c->held->data + c->held_at + c->held_len, record->buf->data + record->offset, n);
-    c->held_len += n;
+    if (c->busy->held_len == 0) {
+        if (c->busy->held != NULL)
+            vigil__buf_drop(&loop->pool, c->busy->held);
+        c->busy->held = record->buf;
+        c->busy->held_at = record->offset;
+        c->busy->held_len = n;
+        return true;
+    }
+    /* One that is lent may be filled further by the kernel, with what is another's. */
+    bool ours = c->busy->held->refs == 1 && c->busy->held->size_class != VIGIL__BUF_LENT;
+    bool fits = ours && c->busy->held->cap - c->busy->held_at - c->busy->held_len >= n;
+    if (!fits && !held_move(loop, c, vigil__max(c->busy->held_len + n, 2 * c->busy->held_len))) {
+        vigil__count(&loop->stats.dropped_in, n);
+        vigil__buf_drop(&loop->pool, record->buf);
+        return false;
+    }
+    memcpy(c->busy->held->data + c->busy->held_at + c->busy->held_len,
+           record->buf->data + record->offset, n);
+    c->busy->held_len += n;
     vigil__buf_drop(&loop->pool, record->buf);
     return true;
 }
 
 static void held_consume(vigil_loop *loop, struct vigil__conn *c, size_t n)
 {
-    c->held_at += n;
-    c->held_len -= n;
-    if (c->held_len == 0) {
-        vigil__buf_drop(&loop->pool, c->held);
-        c->held = NULL;
-        c->held_at = 0;
+    c->busy->held_at += n;
+    c->busy->held_len -= n;
+    if (c->busy->held_len == 0) {
+        vigil__buf_drop(&loop->pool, c->busy->held);
+        c->busy->held = NULL;
+        c->busy->held_at = 0;
     }
 }
 
 /* Few bytes do not pin a large buffer, nor any of the kernel's while it runs out of them. */
 static void held_settle(vigil_loop *loop, struct vigil__conn *c)
 {
-    if (c->held_len == 0)
+    if (c->busy->held_len == 0)
         return;
-    bool few = c->held_len * 4 < c->held->cap && c->held->size_class > 0;
-    bool lent = c->held->size_class == VIGIL__BUF_LENT;
+    bool few = c->busy->held_len * 4 < c->busy->held->cap && c->busy->held->size_class > 0;
+    bool lent = c->busy->held->size_class == VIGIL__BUF_LENT;
     if (few || (lent && vigil__pool_lent_low(&loop->pool)))
-        (void)held_move(loop, c, c->held_len); /* without memory for it they do */
+        (void)held_move(loop, c, c->busy->held_len); /* without memory for it they do */
 }
 
 /* ---- records ---- */
@@ -260,7 +315,7 @@ static void input_bytes(vigil_loop *loop, struct vigil__conn *c, struct vigil__r
     if (c->finishing) {
         vigil__count(&loop->stats.dropped_in, (uint64_t)record->res);
         vigil__buf_drop(&loop->pool, record->buf);
-        if (!c->op_in.active)
+        if (!c->in_active)
             vigil__conn_todo(loop, c, VIGIL__TODO_READ);
         return;
     }
@@ -288,13 +343,13 @@ void vigil__input_record(vigil_loop *loop, struct vigil__conn *c, struct vigil__
             vigil__conn_todo(loop, c, VIGIL__TODO_READ); /* it was asked before that: asks anew */
         break;
     case VIGIL_ENOBUFS:
-        if (c->op_in.native) { /* others have the kernel's buffers just now */
+        if (c->in_native) { /* others have the kernel's buffers just now */
             vigil__memory_dry(loop, c);
             break;
         }
         /* fall through */
     case VIGIL_ENOMEM:
-        set_starved(loop, c, c->queued > 0 && vigil__memory_short(loop));
+        set_starved(loop, c, c->busy->queued > 0 && vigil__memory_short(loop));
         if (!c->starved)
             vigil__memory_wait(loop, c);
         break;
@@ -312,14 +367,17 @@ void vigil__input_record(vigil_loop *loop, struct vigil__conn *c, struct vigil__
 static size_t input_call(vigil_loop *loop, struct vigil__conn *c)
 {
     struct vigil__conns *conns = vigil__conns(loop);
-    size_t n = vigil__min(c->held_len, c->limits->value.in_max); /* a burst may have brought more */
-    if (c->ops->data == NULL) {
+    const vigil_conn_ops *ops = vigil__conn_ops(loop, c);
+    size_t n = vigil__min(c->busy->held_len,
+                          vigil__conn_limits(loop, c)->in_max); /* a burst may have brought more */
+    if (ops->data == NULL) {
         vigil__count(&loop->stats.dropped_in, n);
         return n;
     }
     conns->reader = c;
     conns->cut_on = 0;
-    size_t used = c->ops->data(loop, vigil__conn_handle(c), c->ctx, c->held->data + c->held_at, n);
+    size_t used = ops->data(loop, vigil__conn_handle(c), c->ctx,
+                            c->busy->held->data + c->busy->held_at, n);
     conns->reader = NULL;
     return vigil__min(used, n);
 }
@@ -333,12 +391,11 @@ static void input_block(vigil_loop *loop, struct vigil__conn *c)
         return;
     }
     struct vigil__conn *target = vigil__conn_find(loop, (vigil_conn){ conns->cut_on });
-    if (target == NULL) { /* gone already: offered again, without it */
+    if (target == NULL || !target->cut) { /* gone already: offered again, without it */
         vigil__conn_todo(loop, c, VIGIL__TODO_OFFER);
         return;
     }
-    c->blocked_on = vigil__conn_handle(target);
-    vigil__list_append(&target->waiters, &c->blocked);
+    vigil__input_block_on(loop, c, target);
 }
 
 /* `data` used some of what it was offered.  Whether it is to be called again for the rest. */
@@ -351,9 +408,9 @@ static bool offer_again(vigil_loop *loop, struct vigil__conn *c, const vigil_con
         return false;
     if (used > 0)
         held_consume(loop, c, used);
-    if (c->held_len > 0 && cut && !c->paused)
+    if (c->busy->held_len > 0 && cut && !c->paused)
         input_block(loop, c);
-    bool others = c->ops != ops; /* they are offered what those before left */
+    bool others = vigil__conn_ops(loop, c) != ops; /* they are offered what those before left */
     return (used > 0 || others) && !loop->closing;
 }
 
@@ -370,17 +427,17 @@ static void offer_ends(vigil_loop *loop, struct vigil__conn *c)
 
 void vigil__input_offer(vigil_loop *loop, struct vigil__conn *c)
 {
-    if (c->couple_to.v != 0 && !c->finishing) {
+    if (c->busy->couple_to.v != 0 && !c->finishing) {
         vigil__couple_offer(loop, c);
         held_settle(loop, c);
         if (!c->closing)
             input_after(loop, c);
         return;
     }
-    while (c->held_len > 0 && !input_waits(c) && !c->finishing && !c->closing &&
-           c->couple_to.v == 0) {
-        c->todo &= (uint8_t)~VIGIL__TODO_OFFER; /* this is it: nobody is offered the same twice */
-        const vigil_conn_ops *ops = c->ops;
+    while (c->busy->held_len > 0 && !input_waits(c) && !c->finishing && !c->closing &&
+           c->busy->couple_to.v == 0) {
+        c->todo &= VIGIL__TODO_ALL ^ VIGIL__TODO_OFFER; /* this is it: nobody hears it twice */
+        const vigil_conn_ops *ops = vigil__conn_ops(loop, c);
         if (!offer_again(loop, c, ops, input_call(loop, c))) {
             offer_ends(loop, c);
             vigil__callback_ran(loop, "data");
@@ -394,7 +451,7 @@ void vigil__input_offer(vigil_loop *loop, struct vigil__conn *c)
 void vigil__input_offered(vigil_loop *loop, struct vigil__conn *c, const vigil_conn_ops *ops,
                           size_t used)
 {
-    bool again = offer_again(loop, c, ops, vigil__min(used, c->held_len));
+    bool again = offer_again(loop, c, ops, vigil__min(used, c->busy->held_len));
     if (!again)
         offer_ends(loop, c);
     vigil__callback_ran(loop, "data");
@@ -405,9 +462,8 @@ void vigil__input_offered(vigil_loop *loop, struct vigil__conn *c, const vigil_c
 /* Whether it goes on reading just as it does: the case to be quick in. */
 static bool input_steady(const vigil_loop *loop, const struct vigil__conn *c)
 {
-    return c->held_len == 0 && c->op_in.active && (c->op_in.flags & VIGIL__OP_MULTI) != 0 &&
-           !c->drain && !c->eof_seen && !c->finishing && !input_waits(c) &&
-           !vigil__memory_short(loop);
+    return c->busy->held_len == 0 && c->in_active && c->in_multi && !c->drain && !c->eof_seen &&
+           !c->finishing && !input_waits(c) && !vigil__memory_short(loop);
 }
 
 /* What follows when `data` has had its say: the end of input, the limit, or more reading. */
@@ -421,7 +477,8 @@ static void input_after(vigil_loop *loop, struct vigil__conn *c)
             vigil__conn_todo(loop, c, VIGIL__TODO_EOF);
         return;
     }
-    if (!waits && !c->finishing && c->couple_to.v == 0 && c->held_len >= c->limits->value.in_max) {
+    if (!waits && !c->finishing && c->busy->couple_to.v == 0 &&
+        c->busy->held_len >= vigil__conn_limits(loop, c)->in_max) {
         vigil__conn_close(loop, c, VIGIL_ELIMIT);
         return;
     }
@@ -442,10 +499,10 @@ void vigil__input_eof(vigil_loop *loop, struct vigil__conn *c)
         return;
     }
     c->eof_told = true;
-    if (c->couple_to.v != 0) {
-        (void)vigil_end(loop, c->couple_to); /* gone is ended too */
-    } else if (c->ops->eof != NULL) {
-        c->ops->eof(loop, vigil__conn_handle(c), c->ctx);
+    if (c->busy->couple_to.v != 0) {
+        (void)vigil_end(loop, c->busy->couple_to); /* gone is ended too */
+    } else if (vigil__conn_ops(loop, c)->eof != NULL) {
+        vigil__conn_ops(loop, c)->eof(loop, vigil__conn_handle(c), c->ctx);
         vigil__callback_ran(loop, "eof");
     } else {
         (void)vigil_finish(loop, vigil__conn_handle(c)); /* it is there: cannot fail */
@@ -469,8 +526,9 @@ void vigil__input_finish(vigil_loop *loop, struct vigil__conn *c)
         vigil__input_drop(loop, c);
     if (c->eof_seen)
         c->eof_told = true; /* nobody listens any more */
-    if (c->couple_to.v != 0)
-        (void)vigil_end(loop, c->couple_to); /* nothing more comes for it; gone is ended too */
+    if (c->busy->couple_to.v != 0)
+        (void)vigil_end(loop,
+                        c->busy->couple_to); /* nothing more comes for it; gone is ended too */
     vigil__conn_linger(loop, c);
     vigil__conn_todo(loop, c, VIGIL__TODO_READ);
     vigil__output_later(loop, c); /* settles it, if both sides have ended */
@@ -484,7 +542,7 @@ static void input_drained(vigil_loop *loop, struct vigil__conn *c)
         vigil__conn_close(loop, c, c->why);
         return;
     }
-    const struct vigil__conn *from = vigil__conn_find(loop, c->couple_from);
+    const struct vigil__conn *from = vigil__conn_find(loop, c->busy->couple_from);
     vigil__input_finish(loop, c);
     if (from == NULL || from->finishing)
         (void)vigil_end(loop, vigil__conn_handle(c)); /* it is here: cannot fail */

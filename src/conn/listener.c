@@ -20,6 +20,7 @@ static const vigil_ns rest_ns = VIGIL_MS(100);
 
 static void listener_update(vigil_loop *loop, struct vigil__listener *l);
 static void listener_rest(vigil_loop *loop, struct vigil__listener *l);
+static void listener_rested(vigil_loop *loop, struct vigil__listener *l);
 static int listener_sockets(vigil_loop *loop, struct vigil__listener *l, vigil_addr *addresses,
                             int count);
 static int unix_path_free(vigil_loop *loop, const char *path);
@@ -39,20 +40,17 @@ static int listener_new(vigil_loop *loop, const vigil_listen_options *options,
     if (status != 0)
         return status;
     struct vigil__conns *conns = vigil__conns(loop);
-    struct vigil__limits *limits;
-    status = vigil__limits_new(loop, &o->limits, true, &limits);
-    if (status != 0)
-        return status;
     struct vigil__listener *l = vigil__slab_take(&conns->listeners);
-    /* It stands in the heap from the start: to rest for want of memory must not take any. */
-    if (l == NULL || !vigil__heap_set(&conns->deadlines, l->slot.index * 2 + 1, VIGIL_FOREVER)) {
-        if (l != NULL)
-            vigil__slab_give(&conns->listeners, l);
-        vigil__limits_drop(loop, limits);
+    if (l == NULL)
         return VIGIL_ENOMEM;
+    status = vigil__shared_new(loop, o->ops, &o->limits, true,
+                               (vigil_listener){ vigil__slot_handle(&l->slot) }, &l->shared);
+    if (status != 0) {
+        vigil__slab_give(&conns->listeners, l);
+        return status;
     }
     l->options = *o;
-    l->limits = limits;
+    l->rest_due = VIGIL_FOREVER;
     l->spare = VIGIL_FD_NONE;
     vigil__list_append(&conns->all_listeners, &l->all);
     vigil__gauge(&loop->stats.listeners, conns->listeners.live);
@@ -80,7 +78,7 @@ static int listener_add(vigil_loop *loop, struct vigil__listener *l, vigil_fd fd
                            l->slot.generation, l->slot.index);
     s->op.kind = VIGIL__OP_ACCEPT;
     s->op.fd = fd;
-    s->op.port = s->port->slot.index;
+    s->op.port = s->port;
     l->count++;
     return 0;
 }
@@ -329,11 +327,27 @@ static void listener_update(vigil_loop *loop, struct vigil__listener *l)
     }
 }
 
-/* When vigil__listener_rested() is called at the latest. */
+/* When listener_rested() is called at the latest. */
 static void listener_wake_at(vigil_loop *loop, struct vigil__listener *l, vigil_ns due)
 {
-    bool moved = vigil__heap_set(&vigil__conns(loop)->deadlines, l->slot.index * 2 + 1, due);
-    VIGIL_ASSERT(moved); /* every listener stands in the heap: a move takes no memory */
+    struct vigil__conns *conns = vigil__conns(loop);
+    l->rest_due = due;
+    conns->rest_due = VIGIL_FOREVER;
+    for (uint32_t i = 0; i < vigil__slab_slots(&conns->listeners); i++) {
+        const struct vigil__listener *other = vigil__slab_at(&conns->listeners, i);
+        if (vigil__slot_taken(&other->slot) && other->rest_due < conns->rest_due)
+            conns->rest_due = other->rest_due;
+    }
+}
+
+void vigil__listeners_rested(vigil_loop *loop, vigil_ns now)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    for (uint32_t i = 0; i < vigil__slab_slots(&conns->listeners) && conns->rest_due <= now; i++) {
+        struct vigil__listener *l = vigil__slab_at(&conns->listeners, i);
+        if (vigil__slot_taken(&l->slot) && l->rest_due <= now)
+            listener_rested(loop, l);
+    }
 }
 
 static void listener_rest(vigil_loop *loop, struct vigil__listener *l)
@@ -346,7 +360,7 @@ static void listener_rest(vigil_loop *loop, struct vigil__listener *l)
     listener_update(loop, l);
 }
 
-void vigil__listener_rested(vigil_loop *loop, struct vigil__listener *l)
+static void listener_rested(vigil_loop *loop, struct vigil__listener *l)
 {
     listener_wake_at(loop, l, VIGIL_FOREVER);
     if (!l->resting)
@@ -364,7 +378,7 @@ void vigil__listeners_fd_closed(vigil_loop *loop)
         next = at->next;
         struct vigil__listener *l = VIGIL_OWNER(at, struct vigil__listener, all);
         if (l->resting)
-            vigil__listener_rested(loop, l);
+            listener_rested(loop, l);
     }
 }
 
@@ -406,21 +420,16 @@ static void listener_accepted(vigil_loop *loop, struct vigil__listener *l, vigil
 {
     const vigil_listen_options *o = &l->options;
     struct vigil__conn *c;
-    int status = vigil__conn_new(loop, o->ops, o->user, l->limits, &c);
-    if (status == 0) {
-        status = vigil__conn_socket(loop, c, fd);
-        if (status != 0)
-            vigil__conn_undo(loop, c);
-    }
+    int status = vigil__conn_new(loop, o->user, l->shared, &c);
     if (status != 0) {
         turn_away(loop, fd);
         listener_rest(loop, l);
         return;
     }
+    vigil__conn_socket(c, fd);
     if (l->given)
         (void)loop->host->option(loop->host->self, fd, VIGIL__SO_NODELAY,
                                  1); /* a Unix one has none */
-    c->listener = (vigil_listener){ vigil__slot_handle(&l->slot) };
     l->conns++;
     vigil__count(&loop->stats.accepted, 1);
     if (o->ctx != NULL) {
@@ -449,6 +458,13 @@ static void listener_late(vigil_loop *loop, struct vigil__listener *l, int res)
 static bool out_of_resources(int status)
 {
     return status == VIGIL_EMFILE || status == VIGIL_ENOBUFS || status == VIGIL_ENOMEM;
+}
+
+void vigil__listener_op(const vigil_loop *loop, uint64_t key, struct vigil__op *op)
+{
+    const struct vigil__listener *l = vigil__slab_at(&vigil__conns(loop)->listeners,
+                                                     vigil__key_slot(key));
+    *op = l->sockets[vigil__key_kind(key) - VIGIL__OWNER_LISTENER].op;
 }
 
 void vigil__listener_record(vigil_loop *loop, struct vigil__record *record)
@@ -633,8 +649,8 @@ void vigil__listener_free(vigil_loop *loop, struct vigil__listener *l)
     sockets_close(loop, l);
     if (l->spare != VIGIL_FD_NONE)
         vigil__fd_close(loop, l->spare);
-    vigil__heap_remove(&conns->deadlines, l->slot.index * 2 + 1);
-    vigil__limits_drop(loop, l->limits);
+    listener_wake_at(loop, l, VIGIL_FOREVER);
+    vigil__shared_drop(loop, l->shared);
     vigil__list_remove(&l->all);
     vigil__slab_give(&conns->listeners, l);
     vigil__gauge(&loop->stats.listeners, conns->listeners.live);

@@ -25,7 +25,7 @@ static size_t memory_share(const vigil_loop *loop)
 
 size_t vigil__memory_high(const vigil_loop *loop, const struct vigil__conn *c)
 {
-    size_t high = c->limits->value.out_high;
+    size_t high = vigil__conn_limits(loop, c)->out_high;
     if (!vigil__memory_short(loop))
         return high;
     return vigil__min(high, vigil__max(memory_share(loop), HIGH_MIN));
@@ -42,7 +42,7 @@ size_t vigil__memory_read(const vigil_loop *loop, const struct vigil__conn *c)
 {
     if (!vigil__memory_short(loop))
         return VIGIL__BUF_READ;
-    return c->queued > 0 && !c->finishing ? 0 : read_short(loop);
+    return c->busy->queued > 0 && !c->finishing ? 0 : read_short(loop);
 }
 
 void vigil__memory_wait(vigil_loop *loop, struct vigil__conn *c)
@@ -50,21 +50,21 @@ void vigil__memory_wait(vigil_loop *loop, struct vigil__conn *c)
     struct vigil__conns *conns = vigil__conns(loop);
     if (c->memory_wait || c->closing)
         return;
-    if (vigil__list_empty(&conns->memory))
+    if (!vigil__somebody_waits(loop, VIGIL__LIST_MEMORY))
         conns->memory_due = vigil__time_add(loop->now, look_again_ns);
     c->memory_wait = true;
-    vigil__list_remove(&c->memory);
-    vigil__list_append(&conns->memory, &c->memory);
+    vigil__wait_not(loop, c, VIGIL__LIST_DRY);
+    vigil__wait(loop, c, VIGIL__LIST_MEMORY);
 }
 
 void vigil__memory_dry(vigil_loop *loop, struct vigil__conn *c)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     c->modest = true; /* or who has much to bring would take all of them again, each time */
-    if (vigil__list_empty(&conns->dry))
-        conns->dry_due = loop->now;    /* whoever holds some is asked for them at once */
-    if (vigil__list_empty(&c->memory)) /* who waits for memory waits for more than that */
-        vigil__list_append(&conns->dry, &c->memory);
+    if (!vigil__somebody_waits(loop, VIGIL__LIST_DRY))
+        conns->dry_due = loop->now; /* whoever holds some is asked for them at once */
+    if (!c->memory_wait)            /* else it waits for more than that */
+        vigil__wait(loop, c, VIGIL__LIST_DRY);
 }
 
 /* Input that is held in the kernel's buffers is copied out of them.  That has been tried when it
@@ -73,8 +73,9 @@ static void dry_unpin(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     conns->dry_due = vigil__time_add(loop->now, look_again_ns);
-    for (struct vigil__link *at = conns->all.next; at != &conns->all; at = at->next)
-        vigil__input_unpin(loop, VIGIL_OWNER(at, struct vigil__conn, all));
+    struct vigil__conn *c;
+    for (uint32_t at = 0; (c = vigil__conn_from(loop, &at)) != NULL;)
+        vigil__input_unpin(loop, c);
 }
 
 /* First come, first served: as many as there are buffers for. */
@@ -84,20 +85,19 @@ static void dry_work(vigil_loop *loop)
     if (loop->pool.lent == loop->pool.lendable && loop->now >= conns->dry_due)
         dry_unpin(loop);
     uint32_t free = loop->pool.lendable - loop->pool.lent;
-    for (; free > 0 && !vigil__list_empty(&conns->dry); free--) {
-        struct vigil__conn *c = VIGIL_OWNER(conns->dry.next, struct vigil__conn, memory);
-        vigil__list_remove(&c->memory);
+    uint32_t end = vigil__wait_end(loop, VIGIL__LIST_DRY);
+    struct vigil__conn *c;
+    for (; free > 0 && (c = vigil__wait_next(loop, VIGIL__LIST_DRY, end)) != NULL; free--)
         vigil__conn_todo(loop, c, VIGIL__TODO_READ);
-    }
 }
 
 /* Whether its end would give memory back: a queue of the caller's own gives none. */
 static bool holds_memory(const struct vigil__conn *c)
 {
-    const struct vigil__piece *piece = c->head;
+    const struct vigil__piece *piece = c->busy->head;
     while (piece != NULL && piece->buf == NULL)
         piece = piece->next;
-    return piece != NULL || c->held != NULL;
+    return piece != NULL || c->busy->held != NULL;
 }
 
 void vigil__memory_shed(vigil_loop *loop, struct vigil__conn *c)
@@ -110,15 +110,14 @@ void vigil__memory_shed(vigil_loop *loop, struct vigil__conn *c)
 /* Resets the connection whose output has stood still longest, of those with memory of ours. */
 static void shed_one(vigil_loop *loop)
 {
-    struct vigil__conns *conns = vigil__conns(loop);
     struct vigil__conn *worst = NULL;
-    for (struct vigil__link *at = conns->all.next; at != &conns->all; at = at->next) {
-        struct vigil__conn *c = VIGIL_OWNER(at, struct vigil__conn, all);
-        bool longer = worst == NULL || c->sent_at < worst->sent_at;
-        if (c->queued > 0 && !c->closing && longer && holds_memory(c))
+    struct vigil__conn *c;
+    for (uint32_t at = 0; (c = vigil__conn_from(loop, &at)) != NULL;) {
+        bool longer = worst == NULL || c->busy->sent_at < worst->busy->sent_at;
+        if (c->busy->queued > 0 && !c->closing && longer && holds_memory(c))
             worst = c;
     }
-    if (worst == NULL || loop->now - worst->sent_at < stalled_min_ns)
+    if (worst == NULL || loop->now - worst->busy->sent_at < stalled_min_ns)
         return;
     vigil__memory_shed(loop, worst);
 }
@@ -128,22 +127,20 @@ static void starved_work(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     conns->some_starved = false;
-    for (struct vigil__link *at = conns->all.next; at != &conns->all; at = at->next) {
-        struct vigil__conn *c = VIGIL_OWNER(at, struct vigil__conn, all);
+    struct vigil__conn *c;
+    for (uint32_t at = 0; (c = vigil__conn_from(loop, &at)) != NULL;)
         if (c->starved)
             vigil__conn_todo(loop, c, VIGIL__TODO_READ);
-    }
 }
 
 static void wake_one(vigil_loop *loop, struct vigil__conn *c)
 {
-    vigil__list_remove(&c->memory);
     c->memory_wait = false;
     /* Who waited for memory to read into wants more than what is held. */
-    bool offer = c->offer_due || c->couple_to.v != 0;
+    bool offer = c->offer_due || c->busy->couple_to.v != 0;
     vigil__conn_todo(loop, c, VIGIL__TODO_READ | VIGIL__TODO_EOF | (offer ? VIGIL__TODO_OFFER : 0));
     vigil__output_later(loop, c);
-    if (c->writable_due && c->opened && !c->cut) { /* else when it has opened, or sunk */
+    if (c->writable_due && !c->unopened && !c->cut) { /* else when it has opened, or sunk */
         c->writable_due = false;
         vigil__conn_todo(loop, c, VIGIL__TODO_WRITABLE);
     }
@@ -153,11 +150,11 @@ void vigil__memory_work(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     struct vigil__pool *pool = &loop->pool;
-    if (VIGIL_UNLIKELY(!vigil__list_empty(&conns->dry)))
+    if (VIGIL_UNLIKELY(vigil__somebody_waits(loop, VIGIL__LIST_DRY)))
         dry_work(loop);
     if (VIGIL_UNLIKELY(conns->some_starved) && !vigil__memory_short(loop))
         starved_work(loop);
-    if (VIGIL_LIKELY(vigil__list_empty(&conns->memory)))
+    if (VIGIL_LIKELY(!vigil__somebody_waits(loop, VIGIL__LIST_MEMORY)))
         return;
     bool look = loop->now >= conns->memory_due;
     if (!pool->returned && !look)
@@ -167,10 +164,13 @@ void vigil__memory_work(vigil_loop *loop)
     size_t input_limit = pool->limit - pool->limit / 4;
     size_t used = pool->used;
     size_t each = vigil__memory_short(loop) ? read_short(loop) : VIGIL__BUF_READ;
-    while (!vigil__list_empty(&conns->memory) && used + each <= input_limit) {
+    uint32_t end = vigil__wait_end(loop, VIGIL__LIST_MEMORY);
+    struct vigil__conn *c;
+    while (used + each <= input_limit &&
+           (c = vigil__wait_next(loop, VIGIL__LIST_MEMORY, end)) != NULL) {
         used += each; /* what it will take, most likely */
-        wake_one(loop, VIGIL_OWNER(conns->memory.next, struct vigil__conn, memory));
+        wake_one(loop, c);
     }
-    if (!vigil__list_empty(&conns->memory) && look)
+    if (vigil__somebody_waits(loop, VIGIL__LIST_MEMORY) && look)
         shed_one(loop);
 }

@@ -28,18 +28,22 @@ static void output_sent(vigil_loop *loop, struct vigil__conn *c, size_t n);
 
 static void queued_add(vigil_loop *loop, struct vigil__conn *c, size_t n)
 {
-    if (c->queued == 0 && n > 0) {
+    if (n == 0)
+        return;
+    if (c->busy->queued == 0) {
         vigil__conns(loop)->holders++;
-        c->sent_at = loop->now;
+        c->busy->sent_at = loop->now;
     }
-    c->queued += n;
+    c->busy->queued += n;
 }
 
 static void queued_take(vigil_loop *loop, struct vigil__conn *c, size_t n)
 {
-    VIGIL_ASSERT(c->queued >= n);
-    c->queued -= n;
-    if (c->queued == 0 && n > 0)
+    VIGIL_ASSERT(c->busy->queued >= n);
+    if (n == 0)
+        return;
+    c->busy->queued -= n;
+    if (c->busy->queued == 0)
         vigil__conns(loop)->holders--;
 }
 
@@ -47,16 +51,16 @@ static void queued_take(vigil_loop *loop, struct vigil__conn *c, size_t n)
 static void output_cut(vigil_loop *loop, struct vigil__conn *c, bool memory)
 {
     struct vigil__conns *conns = vigil__conns(loop);
-    c->writable_due = c->ops->writable != NULL;
+    c->writable_due = vigil__conn_ops(loop, c)->writable != NULL;
     if (memory) {
-        if (c->queued == 0 && c->writable_due)
+        if (c->busy->queued == 0 && c->writable_due)
             vigil__memory_wait(loop, c);
-        if (c->queued == 0)
+        if (c->busy->queued == 0)
             conns->cut_on = VIGIL__CUT_MEMORY;
     }
-    if (!memory || c->queued > 0) {
+    if (!memory || c->busy->queued > 0) {
         c->cut = true;
-        c->wake_at_empty = c->queued <= c->limits->value.out_low;
+        c->wake_at_empty = c->busy->queued <= vigil__conn_limits(loop, c)->out_low;
         if (conns->cut_on != VIGIL__CUT_MEMORY)
             conns->cut_on = vigil__conn_handle(c).v;
     }
@@ -66,24 +70,29 @@ void vigil__output_lowered(vigil_loop *loop, struct vigil__conn *c)
 {
     if (VIGIL_LIKELY(!c->cut))
         return;
-    if (c->queued > (c->wake_at_empty ? 0 : c->limits->value.out_low))
+    if (c->busy->queued > (c->wake_at_empty ? 0 : vigil__conn_limits(loop, c)->out_low))
         return;
     c->cut = false;
     if (c->writable_due) {
         c->writable_due = false;
         vigil__conn_todo(loop, c, VIGIL__TODO_WRITABLE);
     }
-    while (!vigil__list_empty(&c->waiters)) {
-        struct vigil__conn *waiter = VIGIL_OWNER(c->waiters.next, struct vigil__conn, blocked);
-        vigil__input_unblock(loop, waiter);
-        vigil__conn_todo(loop, waiter, VIGIL__TODO_OFFER | VIGIL__TODO_READ);
+    vigil__waiters_wake(loop, c);
+}
+
+void vigil__waiters_wake(vigil_loop *loop, struct vigil__conn *c)
+{
+    struct vigil__link *waiters = &c->busy->waiters;
+    while (c->busy->conn != NULL && !vigil__list_empty(waiters)) {
+        struct vigil__busy *waiter = VIGIL_OWNER(waiters->next, struct vigil__busy, blocked);
+        vigil__input_unblock(loop, waiter->conn);
+        vigil__conn_todo(loop, waiter->conn, VIGIL__TODO_OFFER | VIGIL__TODO_READ);
     }
 }
 
 void vigil__output_later(vigil_loop *loop, struct vigil__conn *c)
 {
-    if (vigil__list_empty(&c->flush))
-        vigil__list_append(&vigil__conns(loop)->flush, &c->flush);
+    vigil__wait(loop, c, VIGIL__LIST_FLUSH);
 }
 
 /* ---- queueing ---- */
@@ -97,10 +106,11 @@ static int output_admit(vigil_loop *loop, vigil_conn conn, size_t n, struct vigi
     struct vigil__conn *c = *out;
     if (c->end_asked)
         return VIGIL_ECLOSED;
-    size_t hard = c->limits->value.out_hard;
+    size_t hard = vigil__conn_limits(loop, c)->out_hard;
     if (n > hard)
         return VIGIL_ELIMIT;
-    if (c->queued > 0 && (c->queued >= vigil__memory_high(loop, c) || n > hard - c->queued)) {
+    if (c->busy->queued > 0 &&
+        (c->busy->queued >= vigil__memory_high(loop, c) || n > hard - c->busy->queued)) {
         output_cut(loop, c, false);
         return VIGIL_EFULL;
     }
@@ -110,7 +120,7 @@ static int output_admit(vigil_loop *loop, vigil_conn conn, size_t n, struct vigi
 /* Copies into the room behind the last piece; answers how much fitted. */
 static size_t copy_to_tail(struct vigil__conn *c, const uint8_t *p, size_t n)
 {
-    struct vigil__piece *tail = c->tail;
+    struct vigil__piece *tail = c->busy->tail;
     if (tail == NULL || tail->buf == NULL || tail->shared || tail->file)
         return 0;
     size_t room = tail->buf->cap - (size_t)(tail->p - tail->buf->data) - tail->n;
@@ -124,7 +134,7 @@ static size_t copy_to_tail(struct vigil__conn *c, const uint8_t *p, size_t n)
 static bool tail_append(vigil_loop *loop, struct vigil__conn *c, size_t n)
 {
     /* Larger buffers as the queue grows: few pieces, and no large buffer for a small answer. */
-    size_t size = vigil__min(vigil__max(n, c->queued / 2), VIGIL__BUF_READ);
+    size_t size = vigil__min(vigil__max(n, c->busy->queued / 2), VIGIL__BUF_READ);
     struct vigil__buf *buf = vigil__buf_take(&loop->pool, size, VIGIL__BUF_OUTPUT);
     struct vigil__piece *piece = buf != NULL ? piece_append(loop, c) : NULL;
     if (piece == NULL) {
@@ -152,14 +162,16 @@ static size_t output_copy(vigil_loop *loop, struct vigil__conn *c, const uint8_t
 static void output_uncopy(vigil_loop *loop, struct vigil__conn *c, struct vigil__piece *tail,
                           size_t tail_len, size_t n)
 {
-    struct vigil__piece *extra = tail != NULL ? tail->next : c->head;
+    if (c->busy->conn == NULL)
+        return; /* there was no memory for the first of them */
+    struct vigil__piece *extra = tail != NULL ? tail->next : c->busy->head;
     if (tail != NULL) {
         tail->n = tail_len;
         tail->next = NULL;
     } else {
-        c->head = NULL;
+        c->busy->head = NULL;
     }
-    c->tail = tail;
+    c->busy->tail = tail;
     while (extra != NULL) {
         struct vigil__piece *next = extra->next;
         vigil__buf_untake(&loop->pool, extra->buf);
@@ -203,16 +215,17 @@ static bool passes_through(const vigil_loop *loop, const struct vigil__conn *c, 
                            size_t n)
 {
     const struct vigil__conn *reader = vigil__conns(loop)->reader;
-    return reader != NULL && n == reader->held_len && p == reader->held->data + reader->held_at &&
-           c->head == NULL && c->op_out.flags == 0 && c->opened && c->connecting == NULL &&
+    return reader != NULL && n == reader->busy->held_len &&
+           p == reader->busy->held->data + reader->busy->held_at && c->busy->head == NULL &&
+           c->busy->op_out.flags == 0 && !c->unopened && c->busy->connecting == NULL &&
            !vigil__op_native(loop, VIGIL__OP_SEND);
 }
 
 static size_t output_pass(vigil_loop *loop, struct vigil__conn *c, const void *p, size_t n)
 {
-    size_t took = output_refer(loop, c, vigil__conns(loop)->reader->held, p, n);
+    size_t took = output_refer(loop, c, vigil__conns(loop)->reader->busy->held, p, n);
     if (took > 0)
-        c->tail->passing = true;
+        c->busy->tail->passing = true;
     return took;
 }
 
@@ -220,7 +233,7 @@ static size_t output_pass(vigil_loop *loop, struct vigil__conn *c, const void *p
  * few bytes shall not pin a large buffer.  Without memory for them they do. */
 static void output_settle(vigil_loop *loop, struct vigil__conn *c)
 {
-    struct vigil__piece *piece = c->head;
+    struct vigil__piece *piece = c->busy->head;
     if (!piece->passing)
         return;
     piece->passing = false;
@@ -241,7 +254,7 @@ static void output_settle(vigil_loop *loop, struct vigil__conn *c)
 static struct vigil__buf *lent(const vigil_loop *loop)
 {
     const struct vigil__conn *reader = vigil__conns(loop)->reader;
-    return reader != NULL ? reader->held : NULL;
+    return reader != NULL ? reader->busy->held : NULL;
 }
 
 size_t vigil__output_take(vigil_loop *loop, struct vigil__conn *c, struct vigil__buf *lent,
@@ -264,7 +277,7 @@ void vigil__output_passed(vigil_loop *loop, struct vigil__conn *c)
     struct vigil__conns *conns = vigil__conns(loop);
     struct vigil__piece *piece = conns->spare;
     struct vigil__buf *buf = conns->reading;
-    size_t n = c->queued;
+    size_t n = c->busy->queued;
     conns->spare = NULL;
     *piece = (struct vigil__piece){ .buf = vigil__buf_keep(buf),
                                     .p = buf->data,
@@ -272,9 +285,9 @@ void vigil__output_passed(vigil_loop *loop, struct vigil__conn *c)
                                     .shared = true,
                                     .passing = true,
                                     .file_fd = VIGIL_FD_NONE };
-    c->head = piece;
-    c->tail = piece;
-    c->queued = 0;
+    c->busy->head = piece;
+    c->busy->tail = piece;
+    c->busy->queued = 0;
     queued_add(loop, c, n);
     vigil__output_later(loop, c);
 }
@@ -285,7 +298,7 @@ static inline bool passes_straight(const vigil_loop *loop, vigil_conn conn, cons
 {
     const struct vigil__conns *conns = vigil__conns(loop);
     return conns != NULL && conn.v == conns->straight.v && conn.v != 0 &&
-           p == conns->reading->data && n == conns->reader->held_len &&
+           p == conns->reading->data && n == conns->reader->busy->held_len &&
            conns->reader->unsteady == 0 && vigil__loop_here(loop);
 }
 
@@ -295,7 +308,7 @@ VIGIL_APART static size_t send_queued(vigil_loop *loop, vigil_conn conn, const v
     if (c == NULL || c->end_asked || n == 0)
         return 0;
     size_t high = vigil__memory_high(loop, c);
-    size_t fits = vigil__min(n, c->queued < high ? high - c->queued : 0);
+    size_t fits = vigil__min(n, c->busy->queued < high ? high - c->busy->queued : 0);
     size_t took = 0;
     if (VIGIL_LIKELY(fits == n) && passes_through(loop, c, p, n))
         took = output_pass(loop, c, p, n);
@@ -314,7 +327,7 @@ size_t vigil_send(vigil_loop *loop, vigil_conn conn, const void *p, size_t n)
         return send_queued(loop, conn, p, n);
     struct vigil__conns *conns = vigil__conns(loop);
     conns->straight.v = 0;
-    conns->reader->queued = n;
+    conns->reader->busy->queued = n;
     return n;
 }
 
@@ -330,7 +343,7 @@ int vigil_sendv(vigil_loop *loop, vigil_conn conn, const vigil_iov *iov, size_t 
     int status = output_admit(loop, conn, n, &c);
     if (status != 0)
         return status;
-    struct vigil__piece *tail = c->tail;
+    struct vigil__piece *tail = c->busy->tail;
     size_t tail_len = tail != NULL ? tail->n : 0;
     size_t done = 0;
     for (size_t i = 0; i < count; i++) {
@@ -417,9 +430,11 @@ static struct vigil__piece *piece_append(vigil_loop *loop, struct vigil__conn *c
     struct vigil__conns *conns = vigil__conns(loop);
     if (conns->reader == c) {
         conns->straight.v = 0; /* what is passed straight on stands before this, or not at all */
-        if (c->head == NULL && c->queued > 0)
+        if (c->busy->head == NULL && c->busy->queued > 0)
             vigil__output_passed(loop, c);
     }
+    if (vigil__conn_busy(loop, c) == NULL)
+        return NULL;
     struct vigil__piece *piece = conns->free_pieces;
     if (piece != NULL) {
         conns->free_pieces = piece->next;
@@ -430,11 +445,11 @@ static struct vigil__piece *piece_append(vigil_loop *loop, struct vigil__conn *c
             return NULL;
     }
     *piece = (struct vigil__piece){ .file_fd = VIGIL_FD_NONE };
-    if (c->tail != NULL)
-        c->tail->next = piece;
+    if (c->busy->tail != NULL)
+        c->busy->tail->next = piece;
     else
-        c->head = piece;
-    c->tail = piece;
+        c->busy->head = piece;
+    c->busy->tail = piece;
     return piece;
 }
 
@@ -501,76 +516,81 @@ static int piece_load(vigil_loop *loop, struct vigil__piece *piece)
 
 void vigil__output_drop(vigil_loop *loop, struct vigil__conn *c)
 {
-    if (c->queued > 0)
-        vigil__count(&loop->stats.dropped_out, c->queued);
-    queued_take(loop, c, c->queued);
-    while (c->head != NULL) {
-        struct vigil__piece *piece = c->head;
-        c->head = piece->next;
+    if (c->busy->queued > 0)
+        vigil__count(&loop->stats.dropped_out, c->busy->queued);
+    queued_take(loop, c, c->busy->queued);
+    while (c->busy->head != NULL) {
+        struct vigil__piece *piece = c->busy->head;
+        c->busy->head = piece->next;
+        if (c->busy->head == NULL)
+            c->busy->tail = NULL;
         piece_end(loop, piece);
     }
-    c->tail = NULL;
 }
 
 /* ---- sending ---- */
 
 /* Room for several pieces, kept while a send is under way; one piece needs none. */
+static const size_t iov_size = VIGIL__IOV_MAX * sizeof(vigil_iov);
+
 static vigil_iov *iov_room(vigil_loop *loop, struct vigil__conn *c, uint32_t *room)
 {
     *room = 1;
-    if (c->head->next == NULL || c->blocking_out)
-        return &c->iov_one;
-    if (c->iov_buf == NULL)
-        c->iov_buf = vigil__buf_take(&loop->pool, VIGIL__IOV_MAX * sizeof(vigil_iov),
-                                     VIGIL__BUF_OUTPUT);
-    if (c->iov_buf == NULL)
-        return &c->iov_one;
+    if (c->busy->head->next == NULL || c->busy->blocking_out)
+        return &c->busy->iov_one;
+    if (c->busy->iov_buf == NULL)
+        c->busy->iov_buf = vigil__buf_take(&loop->pool, iov_size + VIGIL__OP_ROOM,
+                                           VIGIL__BUF_OUTPUT);
+    if (c->busy->iov_buf == NULL)
+        return &c->busy->iov_one;
     *room = VIGIL__IOV_MAX;
-    return (vigil_iov *)(void *)c->iov_buf->data;
+    return (vigil_iov *)(void *)c->busy->iov_buf->data;
 }
 
 /* Fills the operation with what is at the head of the queue. */
 static void output_fill(vigil_loop *loop, struct vigil__conn *c)
 {
-    struct vigil__op *op = &c->op_out;
+    struct vigil__op *op = &c->busy->op_out;
     uint32_t room;
     vigil_iov *iov = iov_room(loop, c, &room);
     uint32_t count = 0;
-    c->asked = 0;
-    for (const struct vigil__piece *piece = c->head; piece != NULL && count < room;
+    c->busy->asked = 0;
+    for (const struct vigil__piece *piece = c->busy->head; piece != NULL && count < room;
          piece = piece->next) {
         if (piece->n > 0)
             iov[count++] = (vigil_iov){ piece->p, piece->n };
-        c->asked += piece->n;
+        c->busy->asked += piece->n;
         if (piece->file)
             break; /* what is behind it must wait for the rest of the file */
     }
-    if (c->blocking_out)
-        iov[0].len = c->asked = vigil__min(iov[0].len, PIPE_WRITE_MAX);
-    op->kind = c->socket_out ? VIGIL__OP_SEND : VIGIL__OP_WRITE;
-    op->fd = c->fd_out;
-    op->port = c->port_out->slot.index;
+    if (c->busy->blocking_out)
+        iov[0].len = c->busy->asked = vigil__min(iov[0].len, PIPE_WRITE_MAX);
+    op->kind = vigil__conn_socket_out(c) ? VIGIL__OP_SEND : VIGIL__OP_WRITE;
+    op->fd = vigil__conn_fd_out(c);
+    op->port = vigil__conn_port(c, false);
     op->u.io.iov = iov;
     op->u.io.count = count;
+    op->u.io.room = c->busy->iov_buf != NULL ? c->busy->iov_buf->data + iov_size : NULL;
 }
 
 /* The output has ended: FIN, or the close of a descriptor that is for output only. */
 static void output_end(vigil_loop *loop, struct vigil__conn *c)
 {
-    if (c->port_out != NULL && c->socket_out) {
-        int status = loop->host->shutdown(loop->host->self, c->fd_out);
+    struct vigil__port *port = vigil__conn_port(c, false);
+    if (port != NULL && vigil__conn_socket_out(c)) {
+        int status = loop->host->shutdown(loop->host->self, vigil__conn_fd_out(c));
         if (status < 0 && status != VIGIL_ENOTCONN) {
             vigil__conn_close(loop, c, status);
             return;
         }
-    } else if (c->port_out != NULL && c->port_out != c->port_in) {
-        vigil__port_close(loop, c->port_out);
-        vigil__fd_close(loop, c->fd_out);
-        c->port_out = NULL;
-        c->fd_out = VIGIL_FD_NONE;
+    } else if (port != NULL && port != c->busy->port_in) {
+        vigil__port_close(loop, port);
+        vigil__fd_close(loop, c->busy->fd_out);
+        c->busy->port_out = NULL;
+        c->busy->fd_out = VIGIL_FD_NONE;
     }
     c->out_done = true;
-    if (c->finishing && !c->eof_told && !c->socket_in) {
+    if (c->finishing && !c->eof_told && !vigil__conn_socket_in(c)) {
         /* Nothing to linger for: no reset can destroy what was written. */
         vigil__conn_close(loop, c, VIGIL_OK);
         return;
@@ -580,13 +600,18 @@ static void output_end(vigil_loop *loop, struct vigil__conn *c)
 }
 
 /* Pieces with nothing left in them, such as an empty file, end here. */
-static void output_skip_empty(vigil_loop *loop, struct vigil__conn *c)
+static inline bool starts_empty(const struct vigil__piece *piece)
 {
-    while (c->head != NULL && c->head->n == 0 && c->head->file_left == 0) {
-        struct vigil__piece *piece = c->head;
-        c->head = piece->next;
-        if (c->head == NULL)
-            c->tail = NULL;
+    return piece != NULL && piece->n == 0 && piece->file_left == 0;
+}
+
+static inline void output_skip_empty(vigil_loop *loop, struct vigil__conn *c)
+{
+    while (starts_empty(c->busy->head)) {
+        struct vigil__piece *piece = c->busy->head;
+        c->busy->head = piece->next;
+        if (c->busy->head == NULL)
+            c->busy->tail = NULL;
         piece_end(loop, piece);
     }
 }
@@ -594,10 +619,11 @@ static void output_skip_empty(vigil_loop *loop, struct vigil__conn *c)
 /* Starts the next send.  1: it has ended, with *record; 0: it is under way, or must wait. */
 static int output_start(vigil_loop *loop, struct vigil__conn *c, struct vigil__record *record)
 {
-    int status = c->port_out != NULL ? piece_load(loop, c->head) : VIGIL_ECLOSED;
+    bool open = vigil__conn_port(c, false) != NULL;
+    int status = open ? piece_load(loop, c->busy->head) : VIGIL_ECLOSED;
     if (status == 0) {
         output_fill(loop, c);
-        status = vigil__op_start(loop, &c->op_out, record);
+        status = vigil__op_start(loop, &c->busy->op_out, record);
     }
     if (status == VIGIL_ENOMEM || status == VIGIL_EFULL) {
         if (status == VIGIL_ENOMEM)
@@ -608,7 +634,7 @@ static int output_start(vigil_loop *loop, struct vigil__conn *c, struct vigil__r
     }
     if (status == 0) { /* the peer is slow: from now on its stall counts */
         output_settle(loop, c);
-        c->sent_at = loop->now;
+        c->busy->sent_at = loop->now;
         vigil__deadline_arm(loop, c);
     }
     return status;
@@ -618,14 +644,14 @@ static int output_start(vigil_loop *loop, struct vigil__conn *c, struct vigil__r
  * may still be there: as in a drain it is read until the system says that nothing is. */
 static void output_failed(vigil_loop *loop, struct vigil__conn *c, int why)
 {
-    c->why = why;
+    c->why = (int8_t)why;
     c->reset = true; /* whoever still reads there must not take what came for all there was */
     c->end_asked = true;
     c->out_done = true;
     c->drain = true;
     vigil__output_drop(loop, c);
     unsigned offer = 0; /* only to one that waited for this very output: others want more */
-    if (c->blocked_on.v == vigil__conn_handle(c).v) {
+    if (c->busy->blocked_on.v == vigil__conn_handle(c).v) {
         vigil__input_unblock(loop, c);
         offer = VIGIL__TODO_OFFER;
     }
@@ -638,7 +664,7 @@ static void output_result(vigil_loop *loop, struct vigil__conn *c, int res)
     if (res > 0)
         output_sent(loop, c, (size_t)res);
     else if (res == VIGIL__EAGAIN)
-        c->op_out.flags |= VIGIL__OP_WAIT;
+        c->busy->op_out.flags |= VIGIL__OP_WAIT;
     else if (res < 0 && res != VIGIL_ECANCELED)
         output_failed(loop, c, res);
 }
@@ -651,13 +677,13 @@ void vigil__output_cut_short(vigil_loop *loop, struct vigil__conn *c, int res)
 
 void vigil__output_flush(vigil_loop *loop, struct vigil__conn *c)
 {
-    if (c->connecting != NULL || !c->opened)
+    if (c->busy->connecting != NULL || c->unopened)
         return;
-    for (int i = 0; i < SENDS_MAX && !c->op_out.active && !c->closing; i++) {
+    for (int i = 0; i < SENDS_MAX && !c->busy->op_out.active && !c->closing; i++) {
         output_skip_empty(loop, c);
         if (c->closing)
             return; /* a `done` in there aborted it */
-        if (c->head == NULL) {
+        if (c->busy->head == NULL) {
             if (c->end_asked && !c->out_done)
                 output_end(loop, c);
             else if (c->end_asked)
@@ -673,13 +699,13 @@ void vigil__output_flush(vigil_loop *loop, struct vigil__conn *c)
         else
             vigil__conn_reset(loop, c, status);
     }
-    if (!c->op_out.active && !c->closing)
+    if (!c->busy->op_out.active && !c->closing)
         vigil__output_later(loop, c);
 }
 
 void vigil__output_record(vigil_loop *loop, struct vigil__conn *c, struct vigil__record *record)
 {
-    if (c->connecting != NULL) {
+    if (c->busy->connecting != NULL) {
         vigil__connect_record(loop, c, record->res);
         return;
     }
@@ -692,15 +718,15 @@ void vigil__output_record(vigil_loop *loop, struct vigil__conn *c, struct vigil_
 static void output_sent(vigil_loop *loop, struct vigil__conn *c, size_t n)
 {
     c->bytes_out += n;
-    c->sent_at = loop->now;
+    c->busy->sent_at = loop->now;
     c->moved_at = loop->now;
     vigil__count(&loop->stats.bytes_out, n);
     vigil__count(&loop->stats.sends, 1);
     /* Cut short: the system is full, so asking again at once would be for nothing. */
-    c->op_out.flags = (uint8_t)((c->op_out.flags & VIGIL__OP_BLOCKING) |
-                                (n < c->asked ? VIGIL__OP_WAIT : 0));
+    c->busy->op_out.flags = (uint8_t)((c->busy->op_out.flags & VIGIL__OP_BLOCKING) |
+                                      (n < c->busy->asked ? VIGIL__OP_WAIT : 0));
     while (n > 0) {
-        struct vigil__piece *piece = c->head;
+        struct vigil__piece *piece = c->busy->head;
         size_t took = vigil__min(n, piece->n);
         piece->p += took;
         piece->n -= took;
@@ -712,12 +738,12 @@ static void output_sent(vigil_loop *loop, struct vigil__conn *c, size_t n)
             break;
         output_skip_empty(loop, c);
     }
-    if (c->iov_buf != NULL) {
-        vigil__buf_drop(&loop->pool, c->iov_buf);
-        c->iov_buf = NULL;
+    if (c->busy->iov_buf != NULL) {
+        vigil__buf_drop(&loop->pool, c->busy->iov_buf);
+        c->busy->iov_buf = NULL;
     }
     vigil__output_lowered(loop, c);
-    if (c->starved && c->queued == 0)
+    if (c->starved && c->busy->queued == 0)
         vigil__conn_todo(loop, c, VIGIL__TODO_READ);
 }
 

@@ -20,7 +20,12 @@ VIGIL_APART static bool straight_take(vigil_loop *loop)
     struct vigil__conns *conns = vigil__conns(loop);
     if (vigil__memory_short(loop) || !vigil__piece_spare(loop))
         return false;
-    conns->reading = vigil__buf_take(&loop->pool, VIGIL__BUF_READ, VIGIL__BUF_INPUT);
+    if (conns->part == NULL)
+        conns->part = vigil__busy_get(loop);
+    if (conns->part == NULL)
+        return false;
+    if (conns->reading == NULL)
+        conns->reading = vigil__buf_take(&loop->pool, VIGIL__BUF_READ, VIGIL__BUF_INPUT);
     return conns->reading != NULL;
 }
 
@@ -31,22 +36,37 @@ void vigil__straight_rest(vigil_loop *loop)
     if (conns->reading != NULL)
         (for_nothing ? vigil__buf_untake : vigil__buf_drop)(&loop->pool, conns->reading);
     conns->reading = NULL;
+    if (conns->part != NULL)
+        vigil__busy_put(loop, conns->part);
+    conns->part = NULL;
 }
 
 /* Whether nothing is under way or waits: only messages come and go. */
 static inline bool conn_steady(const struct vigil__conn *c)
 {
-    return c->unsteady == 0 && c->head == NULL && c->couple_to.v == 0;
+    return c->unsteady == 0 && c->busy->head == NULL && c->busy->couple_to.v == 0;
+}
+
+/* What the connection has of the loop's for its message is needed by it any longer. */
+VIGIL_COLD static void straight_keep(vigil_loop *loop, struct vigil__conn *c)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    if (c->busy != conns->part)
+        return;
+    vigil__busy_own(c, c->busy);
+    conns->part = NULL;
 }
 
 /* `data` has had its say, and something is otherwise than it mostly is. */
 VIGIL_COLD static void straight_ends(vigil_loop *loop, struct vigil__conn *c,
                                      const vigil_conn_ops *ops, size_t used)
 {
-    if (c->head == NULL && c->queued > 0)
+    straight_keep(loop, c);
+    if (c->busy->head == NULL && c->busy->queued > 0)
         vigil__output_passed(loop, c);
     vigil__conns(loop)->reading = NULL; /* it is the connection's now */
     vigil__input_offered(loop, c, ops, used);
+    vigil__conn_rest(loop, c);
 }
 
 /* Callbacks queued something, or somebody sends the buffer on by reference. */
@@ -59,6 +79,7 @@ VIGIL_COLD static void straight_others(vigil_loop *loop)
 /* The system took less than all that was passed on, or failed. */
 VIGIL_COLD static void straight_cut(vigil_loop *loop, struct vigil__conn *c, int sent)
 {
+    straight_keep(loop, c);
     vigil__output_passed(loop, c);
     vigil__output_cut_short(loop, c, sent);
 }
@@ -68,16 +89,40 @@ static inline bool straight_send(vigil_loop *loop, struct vigil__conns *conns,
                                  struct vigil__conn *c, const void *p, size_t n)
 {
     const vigil_host *host = loop->host;
-    int sent = host->send(host->self, c->fd_in, p, n);
+    int sent = host->send(host->self, c->port.fd, p, n);
     if (VIGIL_UNLIKELY((unsigned)sent != n)) {
         straight_cut(loop, c, sent);
         return false;
     }
-    c->queued = 0;
+    c->busy->queued = 0;
     c->bytes_out += n;
     conns->tally.bytes_out += n;
     conns->tally.sends++;
     return true;
+}
+
+/* What the connection writes to while its message is on the way: mostly the loop's. */
+static inline struct vigil__busy *straight_busy(struct vigil__conns *conns, struct vigil__conn *c)
+{
+    if (VIGIL_UNLIKELY(c->busy->conn != NULL))
+        return c->busy;
+    conns->part->conn = c;
+    c->busy = conns->part;
+    return c->busy;
+}
+
+/* The next one has that, unless something of this one is in it. */
+static inline void straight_leave(vigil_loop *loop, struct vigil__conns *conns,
+                                  struct vigil__conn *c)
+{
+    const struct vigil__busy *busy = c->busy;
+    if (VIGIL_UNLIKELY(busy != conns->part))
+        return;
+    if (VIGIL_UNLIKELY(busy->head != NULL || busy->couple_from.v != 0 ||
+                       busy->own_due != VIGIL_FOREVER))
+        straight_keep(loop, c);
+    else
+        c->busy = vigil__conn_not_busy();
 }
 
 /* Gives a message of `n` bytes, which have been received, to `data`, and sends on what that does.
@@ -85,13 +130,14 @@ static inline bool straight_send(vigil_loop *loop, struct vigil__conns *conns,
 static inline bool straight_message(vigil_loop *loop, struct vigil__conns *conns,
                                     struct vigil__conn *c, struct vigil__buf *buf, size_t n)
 {
-    const vigil_conn_ops *ops = c->ops;
+    const vigil_conn_ops *ops = vigil__conn_ops(loop, c);
+    struct vigil__busy *busy = straight_busy(conns, c);
     c->bytes_in += n;
     conns->tally.bytes_in += n;
     conns->tally.receives++;
     c->moved_at = loop->now;
-    c->held = buf; /* for as long as `data` runs */
-    c->held_len = n;
+    busy->held = buf; /* for as long as `data` runs */
+    busy->held_len = n;
     conns->cut_on = 0;
     conns->reader = c;
     conns->straight = vigil__conn_handle(c);
@@ -102,15 +148,24 @@ static inline bool straight_message(vigil_loop *loop, struct vigil__conns *conns
         straight_ends(loop, c, ops, used);
         return false;
     }
-    c->held = NULL;
-    c->held_len = 0;
+    busy->held = NULL;
+    busy->held_len = 0;
+    bool well = busy->queued == 0 || straight_send(loop, conns, c, buf->data, n);
     vigil__callback_counted(loop, "data");
-    bool well = c->queued == 0 || straight_send(loop, conns, c, buf->data, n);
-    if (VIGIL_UNLIKELY(!vigil__list_empty(&conns->flush) || buf->refs > 1)) {
+    straight_leave(loop, conns, c);
+    if (VIGIL_UNLIKELY(vigil__somebody_waits(loop, VIGIL__LIST_FLUSH) || buf->refs > 1)) {
         straight_others(loop);
         return false;
     }
-    return well;
+    return well && conns->part != NULL;
+}
+
+/* Its input has ended, or failed. */
+VIGIL_COLD static void straight_over(vigil_loop *loop, struct vigil__conn *c, int res)
+{
+    struct vigil__op op;
+    vigil__input_op(loop, c, &op);
+    vigil__op_ended(loop, &op, res);
 }
 
 /* How it went. */
@@ -120,14 +175,15 @@ static inline int straight_once(vigil_loop *loop, struct vigil__conns *conns, st
                                 struct vigil__buf *buf)
 {
     const vigil_host *host = loop->host;
-    int got = host->recv(host->self, c->fd_in, buf->data, c->op_in.u.len);
+    size_t len = (size_t)c->in_len + 1;
+    int got = host->recv(host->self, c->port.fd, buf->data, len);
     if (VIGIL_LIKELY(got > 0)) {
         size_t n = (unsigned)got;
         bool well = straight_message(loop, conns, c, buf, n);
-        return !well ? ODD : VIGIL_UNLIKELY(n == c->op_in.u.len) ? FULL : WELL;
+        return !well ? ODD : VIGIL_UNLIKELY(n == len) ? FULL : WELL;
     }
     if (got != VIGIL__EAGAIN)
-        vigil__op_ended(loop, &c->op_in, got);
+        straight_over(loop, c, got);
     return ODD;
 }
 
@@ -135,18 +191,22 @@ static inline int straight_once(vigil_loop *loop, struct vigil__conns *conns, st
 static inline struct vigil__conn *straight_conn(const vigil_loop *loop,
                                                 const struct vigil__record *record)
 {
-    const struct vigil__port *port = vigil__port_told(loop, record);
-    if (VIGIL_UNLIKELY(port == NULL))
+    const uint64_t of_conn = (uint64_t)VIGIL__KEY_WATCH << 6 | 1;
+    if (VIGIL_UNLIKELY(record->key >> 56 != of_conn || record->res != VIGIL_IN || loop->closing))
         return NULL;
-    struct vigil__conn *c = VIGIL_OWNER(port->u.ops.in, struct vigil__conn, op_in);
-    return VIGIL_LIKELY(conn_steady(c)) ? c : NULL;
+    struct vigil__port *port = vigil__port_at(loop, true, vigil__key_slot(record->key));
+    struct vigil__conn *c = VIGIL_OWNER(port, struct vigil__conn, port);
+    bool reads = c->in_active && c->in_multi && !c->in_native && !c->in_nowait;
+    bool now = vigil__port_key(port) == record->key;
+    return VIGIL_LIKELY(now && reads && conn_steady(c)) ? c : NULL;
 }
 
 int vigil__straight(vigil_loop *loop, const struct vigil__record *records, int count)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     struct vigil__conn *c = straight_conn(loop, records);
-    if (c == NULL || (conns->reading == NULL && !straight_take(loop)))
+    bool ready = conns->reading != NULL && conns->part != NULL;
+    if (c == NULL || (!ready && !straight_take(loop)))
         return 0;
     struct vigil__buf *buf = conns->reading;
     const struct vigil__record *record = records, *end = records + count;

@@ -40,12 +40,12 @@ static void loop_init(vigil_loop *loop, const vigil_loop_options *o)
     loop->process = vigil__process_mark();
     vigil__pool_init(&loop->pool, &loop->allocator,
                      o->memory_limit != 0 ? o->memory_limit : memory_limit_default);
-    vigil__slab_init(&loop->ports, &loop->allocator, sizeof(struct vigil__port));
+    vigil__slab_init(&loop->own_ports, &loop->allocator, sizeof(struct vigil__own_port));
+    loop->ports[false] = (struct vigil__ports){ .slab = &loop->own_ports,
+                                                .lists.count = VIGIL__LIST_WORK };
+    loop->ports[true].lists.count = VIGIL__LISTS;
     vigil__slab_init(&loop->signal_slab, &loop->allocator, sizeof(struct vigil__signal));
     vigil__tournament_init(&loop->timers, &loop->allocator);
-    vigil__list_init(&loop->dirty);
-    vigil__list_init(&loop->refused);
-    vigil__list_init(&loop->resting);
     loop->now = vigil__loop_clock(loop);
     loop->clock_read = loop->now;
     loop->callbacks_look = VIGIL__CALLBACKS_CLOCK;
@@ -223,7 +223,7 @@ vigil_ns vigil_loop_due(vigil_loop *loop)
 static vigil_ns loop_due(vigil_loop *loop)
 {
     vigil__ports_flush(loop);
-    if (!vigil__list_empty(&loop->refused) || vigil__posts_pending(loop) ||
+    if (loop->ports_refused > 0 || vigil__posts_pending(loop) ||
         atomic_load(&loop->sink.pending) != 0)
         return VIGIL_NOWAIT;
     vigil_ns due = vigil__tournament_due(&loop->timers);
@@ -373,8 +373,8 @@ static void turn_records(vigil_loop *loop, int count)
 static void loop_free(vigil_loop *loop)
 {
     bool forked = !vigil__process_is(loop->process);
-    for (uint32_t i = 0; i < vigil__slab_slots(&loop->ports) && !forked; i++) {
-        struct vigil__port *port = vigil__slab_at(&loop->ports, i);
+    for (uint32_t i = 0; i < vigil__slab_slots(&loop->own_ports) && !forked; i++) {
+        struct vigil__port *port = vigil__port_at(loop, false, i);
         if (vigil__slot_taken(&port->slot))
             vigil__port_close(loop, port); /* watches that nobody cancelled */
     }
@@ -382,7 +382,9 @@ static void loop_free(vigil_loop *loop)
         vigil__signals_close(loop);
     if (loop->backend_self != NULL)
         (forked ? loop->backend->forget : loop->backend->close)(loop->backend_self);
-    vigil__slab_clear(&loop->ports);
+    for (int i = 0; i < 2; i++)
+        vigil__queues_clear(&loop->ports[i].lists, &loop->allocator);
+    vigil__slab_clear(&loop->own_ports);
     vigil__slab_clear(&loop->signal_slab);
     vigil__tournament_clear(&loop->timers);
     vigil__pool_clear(&loop->pool);

@@ -13,6 +13,7 @@
 
 #include "base/gaps.h"
 #include "base/list.h"
+#include "base/queue.h"
 #include "base/slab.h"
 #include "base/tournament.h"
 #include "poller/backend.h"
@@ -23,26 +24,60 @@ enum {
     VIGIL__STALL_TURNS = 1000,   /* turns timed callback by callback after a stall */
 };
 
+/* The kind in the key of an operation: whose it is. */
+enum vigil__owner {
+    VIGIL__OWNER_CONN_IN = 1,
+    VIGIL__OWNER_CONN_OUT = 2,
+    VIGIL__OWNER_LISTENER = 8, /* and the index of the socket, up to VIGIL__ADDRESSES_MAX */
+};
+
 /* One descriptor that the backend watches for this loop: for a watch of the user's, or to perform
- * the operations of a connection or listener when it is ready. */
+ * operations when it is ready.  That of a connection's socket is the beginning of the connection;
+ * its slot is a slot of those.  The others are vigil__own_port. */
 struct vigil__port {
     struct vigil__slot slot;
     vigil_fd fd;
-    uint16_t want;           /* what is to be reported, and */
-    uint16_t known;          /* what the backend has been told */
-    bool watch;              /* which of the union it is */
-    bool rearm;              /* tell the backend even when want == known: a one-shot */
-    uint64_t receives;       /* its key while a multishot receive is parked here, else 0 */
-    struct vigil__link link; /* in one of loop's three lists of ports, or in none */
+    uint8_t want;  /* what is to be reported, in short, and */
+    uint8_t known; /* what the backend has been told; see ports.c */
+    bool of_conn : 1, watch : 1;
+    bool rearm : 1;   /* tell the backend even when want == known: a one-shot */
+    bool refused : 1; /* the backend would not take it, which is to be told */
+    bool resting : 1; /* a watch that it does not know: it wants nothing */
+    uint8_t listed;   /* bit per vigil__list in whose queue its slot stands */
+};
+
+/* Where its slot may stand.  It keeps that place for the next one that has the slot, and is passed
+ * over if that has nothing to wait for. */
+enum vigil__list {
+    VIGIL__LIST_DIRTY,   /* the backend is to be told of it */
+    VIGIL__LIST_REFUSED, /* the backend would not take it */
+
+    /* A connection's: */
+    VIGIL__LIST_WORK,   /* it waits for its todo */
+    VIGIL__LIST_FLUSH,  /* has output to bring away */
+    VIGIL__LIST_CLOSES, /* waits for its close */
+    VIGIL__LIST_MEMORY, /* for memory */
+    VIGIL__LIST_DRY,    /* for one of the kernel's buffers */
+    VIGIL__LISTS,
+};
+
+struct vigil__own_port {
+    struct vigil__port port;
     union {
         struct {
-            struct vigil__op *in, *out; /* parked until the descriptor is ready */
+            uint64_t in, out; /* keys of what is parked until the descriptor is ready */
         } ops;
         struct {
             vigil_watch_fn *fn;
             void *arg;
         } watch;
     } u;
+};
+
+/* Ports of one slab: the loop's own, and those of the connections. */
+struct vigil__ports {
+    struct vigil__slab *slab;
+    struct vigil__queues lists; /* by vigil__list */
 };
 
 struct vigil__signal {
@@ -60,6 +95,11 @@ struct vigil__above {
     void (*record)(vigil_loop *loop, struct vigil__record *record);
     /* Deals with the first of these records at once, as far as that can be; how many? */
     int (*straight)(vigil_loop *loop, const struct vigil__record *records, int count);
+    /* Tells again how the operation of that key was started. */
+    void (*op)(const vigil_loop *loop, uint64_t key, struct vigil__op *op);
+    /* The same, of a connection's port. */
+    void (*port_op)(const vigil_loop *loop, const struct vigil__port *port, bool input,
+                    struct vigil__op *op);
     void (*after_callback)(vigil_loop *loop); /* output leaves */
     void (*tally)(vigil_loop *loop);          /* what was counted and not yet added is added */
     void (*work)(vigil_loop *loop);           /* what I/O left to do */
@@ -95,11 +135,10 @@ struct vigil_loop {
     void *user;
     bool keep_running;
 
-    struct vigil__slab ports;
+    struct vigil__slab own_ports;
+    struct vigil__ports ports[2]; /* those, and [true] the connections' */
     uint32_t watches;
-    struct vigil__link dirty;   /* ports of which the backend is to be told */
-    struct vigil__link refused; /* ports that the backend would not take */
-    struct vigil__link resting; /* watches that it does not know: they want nothing */
+    uint32_t ports_refused, ports_resting; /* how many are */
     struct vigil__tournament timers;
     struct vigil__slab signal_slab;
     uint64_t signal_sequence;
@@ -173,12 +212,19 @@ vigil_ns vigil__loop_clock(vigil_loop *loop);
 
 /* ---- ports (ports.c) ---- */
 
+/* Room for one more port of either kind, in the slot that is next.  False: out of memory. */
+bool vigil__ports_reserve(vigil_loop *loop, bool of_conn);
 /* A port for `fd`; the backend hears of it when something is wanted. */
 int vigil__port_open(vigil_loop *loop, vigil_fd fd, struct vigil__port **out);
 /* It has left the kernel's set when this returns.  Nothing may be parked on it. */
 void vigil__port_close(vigil_loop *loop, struct vigil__port *port);
 /* Merged until the next wait; but a port is removed from the kernel at once by its close. */
-void vigil__port_want(vigil_loop *loop, struct vigil__port *port, uint16_t want);
+void vigil__port_want(vigil_loop *loop, struct vigil__port *port, unsigned want);
+/* Whether the backend tells of it once. */
+bool vigil__port_is_once(const struct vigil__port *port);
+/* What is parked there for input, or for output.  False: nothing is. */
+bool vigil__port_parked(const vigil_loop *loop, const struct vigil__port *port, bool input,
+                        struct vigil__op *op);
 /* Tells the backend what changed.  Those it refuses are remembered, and told in the next turn. */
 void vigil__ports_flush(vigil_loop *loop);
 void vigil__ports_refused(vigil_loop *loop);
@@ -187,12 +233,53 @@ int vigil__port_flush(vigil_loop *loop, struct vigil__port *port);
 
 static inline uint64_t vigil__port_key(const struct vigil__port *port)
 {
-    return vigil__key(VIGIL__KEY_WATCH, 0, port->slot.generation, port->slot.index);
+    return vigil__key(VIGIL__KEY_WATCH, port->of_conn, port->slot.generation, port->slot.index);
 }
 
-static inline struct vigil__port *vigil__port_at(const vigil_loop *loop, uint32_t index)
+static inline struct vigil__port *vigil__port_at(const vigil_loop *loop, bool of_conn,
+                                                 uint32_t slot)
 {
-    return vigil__slab_at(&loop->ports, index);
+    return vigil__slab_at(loop->ports[of_conn].slab, slot);
+}
+
+/* Of one that is the loop's own. */
+static inline struct vigil__own_port *vigil__port_own(struct vigil__port *port)
+{
+    return VIGIL_OWNER(port, struct vigil__own_port, port);
+}
+
+/* Puts it into a list, unless it stands there already. */
+static inline void vigil__port_listed(vigil_loop *loop, struct vigil__port *port,
+                                      enum vigil__list list)
+{
+    if ((port->listed >> list & 1) != 0)
+        return;
+    port->listed |= (uint8_t)(1 << list);
+    vigil__queue_push(&loop->ports[port->of_conn].lists, list, port->slot.index);
+}
+
+/* The next one of a list, no more in it; NULL: there is none before `end`, which is over then. */
+static inline struct vigil__port *vigil__port_next(vigil_loop *loop, bool of_conn,
+                                                   enum vigil__list list, uint32_t end)
+{
+    struct vigil__ports *ports = &loop->ports[of_conn];
+    if (ports->lists.of[list].popped == end) {
+        vigil__queue_rewind(&ports->lists, list);
+        return NULL;
+    }
+    struct vigil__port *port = vigil__slab_at(ports->slab, vigil__queue_pop(&ports->lists, list));
+    port->listed &= (uint8_t) ~(1 << list);
+    return port;
+}
+
+/* The lists in which the slot that is next still stands for the one that had it before. */
+static inline uint8_t vigil__ports_listed(const struct vigil__slab *slab)
+{
+    uint32_t slot = vigil__slab_next(slab);
+    if (slot >= vigil__slab_slots(slab))
+        return 0;
+    const struct vigil__port *before = vigil__slab_at(slab, slot);
+    return before->listed;
 }
 
 /* ---- operations (op_ready.c) ---- */
@@ -212,17 +299,6 @@ static inline bool vigil__op_native(const vigil_loop *loop, enum vigil__op_kind 
 
 /* Whether an accept error is the newcomer's own, so that the next one may be taken (accept(2)). */
 bool vigil__accept_goes_on(int status);
-
-/* The port where a multishot receive is parked, if a record tells that input, and nothing else, is
- * there for it; or NULL. */
-static inline struct vigil__port *vigil__port_told(const vigil_loop *loop,
-                                                   const struct vigil__record *record)
-{
-    if (vigil__key_class(record->key) != VIGIL__KEY_WATCH || record->res != VIGIL_IN)
-        return NULL;
-    struct vigil__port *port = vigil__port_at(loop, vigil__key_slot(record->key));
-    return record->key == port->receives && !loop->closing ? port : NULL;
-}
 
 /* An operation that is parked has ended, with `res` and no buffer. */
 void vigil__op_ended(vigil_loop *loop, struct vigil__op *op, int res);

@@ -20,16 +20,16 @@ static void perform_accepts(vigil_loop *loop, struct vigil__op *op);
 static void perform_reads(vigil_loop *loop, struct vigil__op *op);
 static void perform_once(vigil_loop *loop, struct vigil__op *op);
 static void op_deliver(vigil_loop *loop, struct vigil__op *op, struct vigil__record *record);
+static void watch_call(vigil_loop *loop, struct vigil__port *port, uint32_t events);
 
 static bool op_is_input(const struct vigil__op *op)
 {
     return op->kind == VIGIL__OP_ACCEPT || op->kind == VIGIL__OP_RECV || op->kind == VIGIL__OP_READ;
 }
 
-static struct vigil__op **op_place(vigil_loop *loop, const struct vigil__op *op)
+static unsigned op_event(const struct vigil__op *op)
 {
-    struct vigil__port *port = vigil__port_at(loop, op->port);
-    return op_is_input(op) ? &port->u.ops.in : &port->u.ops.out;
+    return op_is_input(op) ? VIGIL_IN : VIGIL_OUT;
 }
 
 /* One receive into a buffer of the pool.  Answers as host->recv does. */
@@ -108,10 +108,18 @@ bool vigil__op_cancel(vigil_loop *loop, struct vigil__op *op)
     return true;
 }
 
+static void watch_call(vigil_loop *loop, struct vigil__port *port, uint32_t events)
+{
+    const struct vigil__own_port *own = vigil__port_own(port);
+    own->u.watch.fn(loop, (vigil_watch){ vigil__slot_handle(&port->slot) }, events,
+                    own->u.watch.arg);
+    vigil__callback_ran(loop, "watch");
+}
+
 void vigil__port_ready(vigil_loop *loop, uint64_t key, uint32_t events)
 {
-    uint32_t index = vigil__key_slot(key);
-    struct vigil__port *port = vigil__port_at(loop, index);
+    struct vigil__port *port = vigil__port_at(loop, vigil__key_kind(key) != 0,
+                                              vigil__key_slot(key));
     uint32_t generation = port->slot.generation;
     if ((generation & 0xffffff) != vigil__key_generation(key))
         return; /* of one that is gone */
@@ -122,41 +130,36 @@ void vigil__port_ready(vigil_loop *loop, uint64_t key, uint32_t events)
     if (port->watch) {
         if (port->want != port->known)
             return; /* changed in this turn: the next wait tells what is true of it now */
-        if ((port->known & VIGIL_ONESHOT) != 0)
+        if (vigil__port_is_once(port))
             port->rearm = false;
-        port->u.watch.fn(loop, (vigil_watch){ vigil__slot_handle(&port->slot) }, events,
-                         port->u.watch.arg);
-        vigil__callback_ran(loop, "watch");
+        watch_call(loop, port, events);
         return;
     }
-    struct vigil__op *op = port->u.ops.in;
-    if (op != NULL && (events & ~(uint32_t)VIGIL_OUT) != 0) {
-        if (op->kind == VIGIL__OP_ACCEPT)
-            perform_accepts(loop, op);
+    struct vigil__op op;
+    if ((events & ~(uint32_t)VIGIL_OUT) != 0 && vigil__port_parked(loop, port, true, &op)) {
+        if (op.kind == VIGIL__OP_ACCEPT)
+            perform_accepts(loop, &op);
         else
-            perform_reads(loop, op);
+            perform_reads(loop, &op);
         if (port->slot.generation != generation)
             return; /* that closed it */
     }
-    op = port->u.ops.out;
-    if (op != NULL && (events & (VIGIL_OUT | VIGIL_HUP | VIGIL_ERR | VIGIL_NVAL)) != 0)
-        perform_once(loop, op);
+    if ((events & (VIGIL_OUT | VIGIL_HUP | VIGIL_ERR | VIGIL_NVAL)) != 0 &&
+        vigil__port_parked(loop, port, false, &op))
+        perform_once(loop, &op);
 }
 
 void vigil__port_fail(vigil_loop *loop, struct vigil__port *port, int status)
 {
     uint32_t generation = port->slot.generation;
     if (port->watch) {
-        port->u.watch.fn(loop, (vigil_watch){ vigil__slot_handle(&port->slot) },
-                         VIGIL_ERR | VIGIL_NVAL, port->u.watch.arg);
-        vigil__callback_ran(loop, "watch");
+        watch_call(loop, port, VIGIL_ERR | VIGIL_NVAL);
         return;
     }
-    for (int i = 0; i < 2 && port->slot.generation == generation; i++) {
-        struct vigil__op *op = i == 0 ? port->u.ops.in : port->u.ops.out;
-        if (op != NULL)
-            vigil__op_ended(loop, op, status);
-    }
+    struct vigil__op op;
+    for (int i = 0; i < 2 && port->slot.generation == generation; i++)
+        if (vigil__port_parked(loop, port, i == 0, &op))
+            vigil__op_ended(loop, &op, status);
 }
 
 bool vigil__accept_goes_on(int status)
@@ -207,28 +210,26 @@ static int op_attempt(vigil_loop *loop, struct vigil__op *op, bool ready)
     }
 }
 
+/* Where the key of what is parked stands in a port that is not a connection's. */
+static uint64_t *own_place(const struct vigil__op *op)
+{
+    struct vigil__own_port *own = vigil__port_own(op->port);
+    return op_is_input(op) ? &own->u.ops.in : &own->u.ops.out;
+}
+
 static void op_park(vigil_loop *loop, struct vigil__op *op)
 {
-    struct vigil__op **place = op_place(loop, op);
-    VIGIL_ASSERT(*place == NULL);
-    *place = op;
-    struct vigil__port *port = vigil__port_at(loop, op->port);
-    if (op->kind == VIGIL__OP_RECV && op->flags == VIGIL__OP_MULTI)
-        port->receives = vigil__port_key(port);
-    vigil__port_want(loop, port, (uint16_t)(port->want | (op_is_input(op) ? VIGIL_IN : VIGIL_OUT)));
+    struct vigil__port *port = op->port;
+    VIGIL_ASSERT((port->want & op_event(op)) == 0);
+    if (!port->of_conn)
+        *own_place(op) = op->key;
+    vigil__port_want(loop, port, port->want | op_event(op));
 }
 
 static void op_unpark(vigil_loop *loop, struct vigil__op *op)
 {
-    struct vigil__op **place = op_place(loop, op);
-    VIGIL_ASSERT(*place == op);
-    *place = NULL;
     op->active = false;
-    struct vigil__port *port = vigil__port_at(loop, op->port);
-    if (op_is_input(op))
-        port->receives = 0;
-    int keep = ~(op_is_input(op) ? VIGIL_IN : VIGIL_OUT);
-    vigil__port_want(loop, port, (uint16_t)(port->want & keep));
+    vigil__port_want(loop, op->port, op->port->want & ~op_event(op));
 }
 
 static void op_deliver(vigil_loop *loop, struct vigil__op *op, struct vigil__record *record)
@@ -243,10 +244,18 @@ void vigil__op_ended(vigil_loop *loop, struct vigil__op *op, int res)
     op_deliver(loop, op, &(struct vigil__record){ .key = op->key, .res = res });
 }
 
+/* Whether input is parked there still: *op is what it is now. */
+static bool op_goes_on(vigil_loop *loop, struct vigil__op *op, uint32_t generation)
+{
+    struct vigil__port *port = op->port;
+    return port->slot.generation == generation && vigil__port_parked(loop, port, true, op);
+}
+
 static void perform_accepts(vigil_loop *loop, struct vigil__op *op)
 {
     int rounds = (op->flags & VIGIL__OP_BLOCKING) != 0 ? 1 : ACCEPTS_MAX;
-    for (int i = 0; i < rounds && op->active; i++) {
+    uint32_t generation = op->port->slot.generation;
+    for (int i = 0; i < rounds && op_goes_on(loop, op, generation); i++) {
         struct vigil__record record = { .key = op->key };
         record.res = op_attempt(loop, op, true);
         if (record.res == VIGIL__EAGAIN)
@@ -263,6 +272,7 @@ static void perform_reads(vigil_loop *loop, struct vigil__op *op)
 {
     bool multi = (op->flags & VIGIL__OP_MULTI) != 0;
     int rounds = (op->flags & VIGIL__OP_BLOCKING) != 0 ? 1 : READS_MAX;
+    uint32_t generation = op->port->slot.generation;
     for (int i = 0; i < rounds; i++) {
         struct vigil__record record = { .key = op->key };
         record.res = op_receive(loop, op, &record);
@@ -273,7 +283,8 @@ static void perform_reads(vigil_loop *loop, struct vigil__op *op)
         record.flags |= more ? VIGIL__RECORD_MORE : 0;
         op_deliver(loop, op, &record);
         /* It may have been cancelled, and even started anew as another, by what that called. */
-        if (!more || drained || !op->active || (op->flags & VIGIL__OP_MULTI) == 0 || loop->closing)
+        if (!more || drained || loop->closing || !op_goes_on(loop, op, generation) ||
+            (op->flags & VIGIL__OP_MULTI) == 0)
             return;
     }
 }

@@ -1,18 +1,42 @@
 /* SPDX-License-Identifier: MIT
  *
  * ports.c -- the descriptors a loop has in its backend, and the user's watches.  Floor: loop.
+ *
+ * There may be very many of them, so a port has its events in short: six bits for those that can be
+ * asked for.
  */
 #include "loop/loop.h"
 
-static const uint16_t watch_events = VIGIL_IN | VIGIL_PRI | VIGIL_OUT | VIGIL_RDHUP;
+static const unsigned watch_events = VIGIL_IN | VIGIL_PRI | VIGIL_OUT | VIGIL_RDHUP;
+
+enum {
+    LOW_EVENTS = VIGIL_IN | VIGIL_PRI | VIGIL_OUT,
+    HIGH_EVENTS = VIGIL_RDHUP | VIGIL_EDGE | VIGIL_ONESHOT,
+    HIGH_SHIFT = 10, /* they follow upon the low ones */
+};
+
+static uint8_t events_short(unsigned events)
+{
+    return (uint8_t)((events & LOW_EVENTS) | (events & HIGH_EVENTS) >> HIGH_SHIFT);
+}
+
+static unsigned events_long(uint8_t events)
+{
+    return (events & LOW_EVENTS) | ((unsigned)events << HIGH_SHIFT & HIGH_EVENTS);
+}
+
+bool vigil__port_is_once(const struct vigil__port *port)
+{
+    return (events_long(port->known) & VIGIL_ONESHOT) != 0;
+}
 
 /* In a forked child the set may be the parent's too: nobody changes it there. */
-static int port_tell(vigil_loop *loop, struct vigil__port *port, uint16_t want)
+static int port_tell(vigil_loop *loop, struct vigil__port *port, uint8_t want)
 {
     if (!vigil__process_is(loop->process))
         return VIGIL_EFORK;
-    int status = loop->backend->set(loop->backend_self, port->fd, port->known, want,
-                                    vigil__port_key(port));
+    int status = loop->backend->set(loop->backend_self, port->fd, events_long(port->known),
+                                    events_long(want), vigil__port_key(port));
     if (status == 0)
         port->known = want;
     return status;
@@ -23,44 +47,66 @@ static bool port_is_dirty(const struct vigil__port *port)
     return port->want != port->known || (port->rearm && port->want != 0);
 }
 
+/* It is neither of those that are counted. */
+static void port_uncount(vigil_loop *loop, struct vigil__port *port)
+{
+    loop->ports_refused -= port->refused;
+    loop->ports_resting -= port->resting;
+    port->refused = port->resting = false;
+}
+
 static void port_list(vigil_loop *loop, struct vigil__port *port)
 {
-    vigil__list_remove(&port->link);
-    if (port_is_dirty(port))
-        vigil__list_append(&loop->dirty, &port->link);
-    else if (port->watch && port->known == 0)
-        vigil__list_append(&loop->resting, &port->link);
+    port_uncount(loop, port);
+    if (port_is_dirty(port)) {
+        vigil__port_listed(loop, port, VIGIL__LIST_DIRTY);
+    } else if (port->watch && port->known == 0) {
+        port->resting = true;
+        loop->ports_resting++;
+    }
+}
+
+bool vigil__ports_reserve(vigil_loop *loop, bool of_conn)
+{
+    struct vigil__ports *ports = &loop->ports[of_conn];
+    uint32_t count = vigil__slab_next(ports->slab) + 1;
+    return vigil__slab_reserve(ports->slab) &&
+           vigil__queues_reserve(&ports->lists, &loop->allocator, count);
 }
 
 int vigil__port_open(vigil_loop *loop, vigil_fd fd, struct vigil__port **out)
 {
-    struct vigil__port *port = vigil__slab_take(&loop->ports);
-    if (port == NULL)
+    if (!vigil__ports_reserve(loop, false))
         return VIGIL_ENOMEM;
+    uint8_t listed = vigil__ports_listed(&loop->own_ports);
+    struct vigil__port *port = vigil__slab_take(&loop->own_ports);
+    VIGIL_ASSERT(port != NULL);
     port->fd = fd;
-    vigil__list_init(&port->link);
+    port->listed = listed;
     *out = port;
     return 0;
 }
 
 void vigil__port_close(vigil_loop *loop, struct vigil__port *port)
 {
-    VIGIL_ASSERT(port->watch || (port->u.ops.in == NULL && port->u.ops.out == NULL));
-    vigil__list_remove(&port->link);
+    VIGIL_ASSERT(port->watch || port->want == 0);
+    port_uncount(loop, port);
     if (port->known != 0)
         (void)port_tell(loop, port, 0); /* removing never fails */
-    vigil__slab_give(&loop->ports, port);
+    port->want = port->known = 0;
+    if (!port->of_conn)
+        vigil__slab_give(&loop->own_ports, port);
 }
 
-void vigil__port_want(vigil_loop *loop, struct vigil__port *port, uint16_t want)
+void vigil__port_want(vigil_loop *loop, struct vigil__port *port, unsigned want)
 {
-    port->want = want;
+    port->want = events_short(want);
     port_list(loop, port);
 }
 
 int vigil__port_flush(vigil_loop *loop, struct vigil__port *port)
 {
-    vigil__list_remove(&port->link);
+    port_uncount(loop, port);
     if (port_is_dirty(port)) {
         int status = port_tell(loop, port, port->want);
         if (status != 0)
@@ -71,39 +117,74 @@ int vigil__port_flush(vigil_loop *loop, struct vigil__port *port)
     return 0;
 }
 
-void vigil__ports_flush(vigil_loop *loop)
+static void ports_flush(vigil_loop *loop, bool of_conn)
 {
-    while (!vigil__list_empty(&loop->dirty)) {
-        struct vigil__port *port = VIGIL_OWNER(loop->dirty.next, struct vigil__port, link);
-        if (vigil__port_flush(loop, port) != 0)
-            vigil__list_append(&loop->refused, &port->link);
+    struct vigil__queues *lists = &loop->ports[of_conn].lists;
+    struct vigil__port *port;
+    uint32_t end = vigil__queue_end(lists, VIGIL__LIST_DIRTY); /* nothing is added below */
+    while ((port = vigil__port_next(loop, of_conn, VIGIL__LIST_DIRTY, end)) != NULL) {
+        if (!vigil__slot_taken(&port->slot) || vigil__port_flush(loop, port) == 0)
+            continue;
+        port->refused = true;
+        loop->ports_refused++;
+        vigil__port_listed(loop, port, VIGIL__LIST_REFUSED);
     }
 }
 
-void vigil__ports_refused(vigil_loop *loop)
+void vigil__ports_flush(vigil_loop *loop)
 {
-    struct vigil__link refused;
-    vigil__list_move(&refused, &loop->refused);
-    while (!vigil__list_empty(&refused)) {
-        struct vigil__port *port = VIGIL_OWNER(refused.next, struct vigil__port, link);
-        vigil__list_remove(&port->link);
+    for (int of_conn = 0; of_conn < 2; of_conn++)
+        if (vigil__queue_waits(&loop->ports[of_conn].lists, VIGIL__LIST_DIRTY))
+            ports_flush(loop, of_conn);
+}
+
+static void ports_refused(vigil_loop *loop, bool of_conn)
+{
+    struct vigil__port *port;
+    uint32_t end = vigil__queue_end(&loop->ports[of_conn].lists, VIGIL__LIST_REFUSED);
+    while ((port = vigil__port_next(loop, of_conn, VIGIL__LIST_REFUSED, end)) != NULL) {
+        if (!vigil__slot_taken(&port->slot) || !port->refused)
+            continue;
+        port_uncount(loop, port);
         int status = loop->closing ? 0 : vigil__port_flush(loop, port); /* again, to say why */
         if (status != 0)
             vigil__port_fail(loop, port, status);
     }
 }
 
+void vigil__ports_refused(vigil_loop *loop)
+{
+    if (VIGIL_LIKELY(loop->ports_refused == 0))
+        return;
+    ports_refused(loop, false);
+    ports_refused(loop, true);
+}
+
+bool vigil__port_parked(const vigil_loop *loop, const struct vigil__port *port, bool input,
+                        struct vigil__op *op)
+{
+    if (port->watch || (port->want & (input ? VIGIL_IN : VIGIL_OUT)) == 0)
+        return false;
+    if (VIGIL_LIKELY(port->of_conn)) {
+        loop->above->port_op(loop, port, input, op);
+        return true;
+    }
+    const struct vigil__own_port *own = vigil__port_own((struct vigil__port *)(uintptr_t)port);
+    loop->above->op(loop, input ? own->u.ops.in : own->u.ops.out, op);
+    return true;
+}
+
 /* ---- watches ---- */
 
 static struct vigil__port *watch_find(vigil_loop *loop, vigil_watch watch)
 {
-    struct vigil__port *port = vigil__slab_find(&loop->ports, watch.v);
+    struct vigil__port *port = vigil__slab_find(&loop->own_ports, watch.v);
     return port != NULL && port->watch ? port : NULL;
 }
 
 static int watch_events_check(const vigil_loop *loop, unsigned events)
 {
-    if ((events & ~(unsigned)(watch_events | VIGIL_EDGE | VIGIL_ONESHOT)) != 0)
+    if ((events & ~(watch_events | VIGIL_EDGE | VIGIL_ONESHOT)) != 0)
         return VIGIL_EINVAL;
     if ((events & VIGIL_EDGE) != 0 && !loop->caps.edge)
         return VIGIL_ENOTSUP;
@@ -114,9 +195,12 @@ static int watch_events_check(const vigil_loop *loop, unsigned events)
 static bool watch_rests(vigil_loop *loop, vigil_fd fd)
 {
     vigil__ports_flush(loop);
-    for (struct vigil__link *at = loop->resting.next; at != &loop->resting; at = at->next)
-        if (VIGIL_OWNER(at, struct vigil__port, link)->fd == fd)
+    uint32_t slots = loop->ports_resting > 0 ? vigil__slab_slots(&loop->own_ports) : 0;
+    for (uint32_t i = 0; i < slots; i++) {
+        const struct vigil__port *port = vigil__port_at(loop, false, i);
+        if (vigil__slot_taken(&port->slot) && port->resting && port->fd == fd)
             return true;
+    }
     return false;
 }
 
@@ -137,9 +221,9 @@ int vigil_on_ready(vigil_loop *loop, vigil_fd fd, unsigned events, vigil_watch_f
     if (status != 0)
         return status;
     port->watch = true;
-    port->u.watch.fn = fn;
-    port->u.watch.arg = arg;
-    vigil__port_want(loop, port, (uint16_t)events);
+    vigil__port_own(port)->u.watch.fn = fn;
+    vigil__port_own(port)->u.watch.arg = arg;
+    vigil__port_want(loop, port, events);
     status = vigil__port_flush(loop, port);
     if (status != 0) {
         vigil__port_close(loop, port);
@@ -163,7 +247,7 @@ int vigil_watch_set(vigil_loop *loop, vigil_watch watch, unsigned events)
         return VIGIL_ESTALE;
     port->rearm = (events & (VIGIL_ONESHOT | VIGIL_EDGE)) != 0; /* tells again what is true */
     /* Nothing to report is removal: errors and hang-ups cannot be masked otherwise. */
-    vigil__port_want(loop, port, (events & watch_events) == 0 ? 0 : (uint16_t)events);
+    vigil__port_want(loop, port, (events & watch_events) == 0 ? 0 : events);
     return 0;
 }
 

@@ -69,6 +69,8 @@ enum vigil__op_kind {
     VIGIL__OP_WRITE,
 };
 
+enum { VIGIL__OP_ROOM = 64 };
+
 enum {
     VIGIL__OP_MULTI = 1,    /* may go on until cancelled, or end with any record: ACCEPT, RECV */
     VIGIL__OP_NOWAIT = 2,   /* answers VIGIL__EAGAIN instead of waiting */
@@ -77,13 +79,16 @@ enum {
                              * NOWAIT it is asked first whether it is */
 };
 
-/* An operation belongs to the one who performs it from its start to its last record, the one
- * without MORE; it must not move or change meanwhile. */
+struct vigil__port;
+
+/* What an operation is, as told to the one who performs it.  That one has taken from it what it
+ * needs when the call returns; but iov, room and addr must stay where they are until the last
+ * record, the one without MORE, and the key is the operation's alone until then. */
 struct vigil__op {
     uint64_t key;
     vigil_fd fd;
-    uint32_t port;   /* the loop's slot for fd: where op_ready parks it */
-    uint32_t ticket; /* the backend's own, from submit to the last record */
+    uint32_t ticket; /* the backend's own, from submit to the last record: cancel wants it back */
+    struct vigil__port *port; /* the loop's for fd: where op_ready parks it */
     uint8_t kind, flags;
     bool active; /* started, and its last record not yet seen */
     bool native; /* submitted to the backend */
@@ -91,6 +96,7 @@ struct vigil__op {
         struct {
             const vigil_iov *iov;
             uint32_t count;
+            void *room;         /* VIGIL__OP_ROOM bytes for the backend's own use, if count > 1 */
         } io;                   /* SEND, WRITE */
         const vigil_addr *addr; /* CONNECT */
         size_t len;             /* RECV, READ: no more than this per record */

@@ -49,7 +49,7 @@ static int uring_open(void **self, const struct vigil__backend_config *config,
                                     .pool = config->pool,
                                     .process = vigil__process_mark(),
                                     .polls.table.allocator = config->allocator };
-    vigil__slab_init(&uring->ops, config->allocator, sizeof(struct vigil__uring_op));
+    uring->ops.free_head = UINT32_MAX;
     int err = vigil__ring_open(&uring->ring, SQ_ENTRIES, CQ_ENTRIES);
     if (err < 0)
         goto fail_free;
@@ -84,7 +84,7 @@ static void uring_free(struct vigil__uring *uring)
         vigil__call_waker_close(&uring->embed);
     vigil__uring_polls_clear(uring);
     vigil__uring_bufs_clear(uring);
-    vigil__slab_clear(&uring->ops);
+    vigil__uring_ops_clear(uring);
     vigil__free(uring->allocator, uring->kept, uring->kept_room * sizeof(*uring->kept));
     vigil__free(uring->allocator, uring, sizeof(*uring));
 }

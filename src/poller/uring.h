@@ -32,7 +32,7 @@ struct vigil__uring_found {
 /* ---- polls ---- */
 
 struct vigil__uring_polls {
-    struct vigil__fd_table table; /* at: where it stands, see uring_polls.c */
+    struct vigil__fd_table table; /* marks: see uring_polls.c */
     vigil_fd *due;                /* to be armed before the next wait; room for each of the table */
     uint32_t due_count, due_room;
     uint32_t standing; /* levels and single shots that are armed */
@@ -58,6 +58,18 @@ struct vigil__uring_bufs {
     bool registered; /* with the ring that there is now */
 };
 
+/* ---- operations ---- */
+
+/* There may be one for every connection, so of each only this is kept, by its ticket: its key, and
+ * in two bits that no key of an operation has how its cancelling stands.  A ticket that is free has
+ * the next free one. */
+struct vigil__uring_ops {
+    uint64_t *keys;
+    uint32_t room, used; /* tickets behind `used` were never taken */
+    uint32_t free_head;  /* UINT32_MAX: none */
+    uint32_t live;
+};
+
 /* ---- the backend ---- */
 
 struct vigil__uring {
@@ -68,7 +80,7 @@ struct vigil__uring {
     struct vigil__uring_found found;
     struct vigil__uring_polls polls;
     struct vigil__uring_bufs bufs;
-    struct vigil__slab ops;    /* of struct vigil__uring_op */
+    struct vigil__uring_ops ops;
     struct vigil__waker waker; /* polled for edges: it need not be read */
     struct vigil__waker embed; /* what a foreign loop waits for, if there is one: see uring.c */
     _Atomic bool embedded;
@@ -136,14 +148,7 @@ void vigil__uring_bufs_moved(struct vigil__uring *uring);
 
 /* ---- uring_ops.c ---- */
 
-struct vigil__uring_op {
-    struct vigil__slot slot;
-    struct vigil__op *op;
-    uint32_t tail;  /* of the submission queue, when it was put there */
-    uint8_t cancel; /* see uring_ops.c */
-    struct vigil__uring_message message;
-};
-
+void vigil__uring_ops_clear(struct vigil__uring *uring);
 /* As vigil__backend.submit and .cancel. */
 int vigil__uring_op_submit(struct vigil__uring *uring, struct vigil__op *op);
 void vigil__uring_op_cancel(struct vigil__uring *uring, const struct vigil__op *op);

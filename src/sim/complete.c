@@ -71,7 +71,7 @@ int vigil__sim_ops_submit(void *self, struct vigil__op *op)
     struct sim_op *slot = vigil__alloc(backend->allocator, sizeof(*slot));
     if (slot == NULL)
         return VIGIL_ENOMEM;
-    *slot = (struct sim_op){ .op = op };
+    *slot = (struct sim_op){ .op = *op };
     vigil__list_append(&backend->ops, &slot->link);
     return 0;
 }
@@ -81,7 +81,7 @@ void vigil__sim_ops_cancel(void *self, struct vigil__op *op)
     struct sim_backend *backend = self;
     for (struct vigil__link *at = backend->ops.next; at != &backend->ops; at = at->next) {
         struct sim_op *slot = VIGIL_OWNER(at, struct sim_op, link);
-        if (slot->op == op)
+        if (slot->op.key == op->key)
             slot->cancelled = true;
     }
 }
@@ -152,7 +152,7 @@ void vigil__sim_ops_flush(void *self)
     for (struct vigil__link *at = first; at != &backend->ops; at = next) {
         next = at->next;
         struct sim_op *slot = VIGIL_OWNER(at, struct sim_op, link);
-        if (slot->op->kind != VIGIL__OP_SEND || slot->cancelled)
+        if (slot->op.kind != VIGIL__OP_SEND || slot->cancelled)
             continue;
         if (at == first) {
             first = next;
@@ -160,8 +160,8 @@ void vigil__sim_ops_flush(void *self)
             vigil__list_remove(at);
             vigil__list_append(first, at);
         }
-        slot->record = (struct vigil__record){ .key = slot->op->key };
-        slot->record.res = perform(backend, slot->op, &slot->record);
+        slot->record = (struct vigil__record){ .key = slot->op.key };
+        slot->record.res = perform(backend, &slot->op, &slot->record);
         slot->done = true;
         count_sent(backend, slot, -1);
     }
@@ -210,9 +210,9 @@ static void slot_free(struct sim_backend *backend, struct sim_op *slot)
 static void end_cancelled(struct sim_backend *backend, struct sim_op *slot,
                           struct vigil__record *record)
 {
-    *record = (struct vigil__record){ .key = slot->op->key, .res = VIGIL_ECANCELED };
+    *record = (struct vigil__record){ .key = slot->op.key, .res = VIGIL_ECANCELED };
     if (vigil__sim_fault(backend->host->sim, backend->host, VIGIL_SIM_CANCEL_LOST)) {
-        int res = perform(backend, slot->op, record);
+        int res = perform(backend, &slot->op, record);
         record->res = res == VIGIL__EAGAIN ? VIGIL_ECANCELED : res;
     }
     slot_free(backend, slot);
@@ -221,7 +221,7 @@ static void end_cancelled(struct sim_backend *backend, struct sim_op *slot,
 static int slot_records(struct sim_backend *backend, struct sim_op *slot,
                         struct vigil__record *records, int cap)
 {
-    struct vigil__op *op = slot->op;
+    const struct vigil__op *op = &slot->op;
     for (int n = 0;; n++) {
         if (n == cap || n == ROUNDS_MAX)
             return n;
@@ -266,8 +266,8 @@ bool vigil__sim_ops_ready(const struct sim_backend *backend)
 {
     for (struct vigil__link *at = backend->ops.next; at != &backend->ops; at = at->next) {
         const struct sim_op *slot = VIGIL_OWNER(at, struct sim_op, link);
-        const struct sim_file *file = vigil__sim_fd_file(backend->host, slot->op->fd);
-        bool ends = slot->cancelled || file == NULL || slot->op->kind == VIGIL__OP_SEND;
+        const struct sim_file *file = vigil__sim_fd_file(backend->host, slot->op.fd);
+        bool ends = slot->cancelled || file == NULL || slot->op.kind == VIGIL__OP_SEND;
         if (ends || (vigil__sim_ready(file) & ~(unsigned)VIGIL_OUT) != 0)
             return true;
     }

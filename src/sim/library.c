@@ -16,11 +16,24 @@ static bool waits_in_vain(const struct sim_file *file, const struct vigil__port 
     return in || out;
 }
 
-/* The file of the i-th port, when it is one that the loop serves itself; else NULL. */
+static uint32_t ports_of(const vigil_loop *loop, bool of_conn)
+{
+    const struct vigil__slab *slab = loop->ports[of_conn].slab;
+    return slab != NULL ? vigil__slab_slots(slab) : 0;
+}
+
+static uint32_t ports_all(const vigil_loop *loop)
+{
+    return ports_of(loop, false) + ports_of(loop, true);
+}
+
+/* The file of the i-th port, of both kinds, when it is one that the loop serves itself; else NULL. */
 static struct sim_file *file_of(const struct sim_turner *turner, uint32_t i,
                                 const struct vigil__port **out)
 {
-    const struct vigil__port *port = vigil__slab_at(&turner->loop->ports, i);
+    uint32_t own = ports_of(turner->loop, false);
+    bool of_conn = i >= own;
+    const struct vigil__port *port = vigil__port_at(turner->loop, of_conn, of_conn ? i - own : i);
     if (!vigil__slot_taken(&port->slot) || port->watch)
         return NULL;
     *out = port;
@@ -30,7 +43,7 @@ static struct sim_file *file_of(const struct sim_turner *turner, uint32_t i,
 static void check_loop(const struct sim_turner *turner)
 {
     vigil_sim *sim = turner->host->sim;
-    for (uint32_t i = 0; i < vigil__slab_slots(&turner->loop->ports); i++) {
+    for (uint32_t i = 0; i < ports_all(turner->loop); i++) {
         const struct vigil__port *port;
         const struct sim_file *file = file_of(turner, i, &port);
         if (file != NULL && waits_in_vain(file, port))
@@ -61,7 +74,7 @@ void vigil__sim_check_fair(struct sim_turner *turner)
     vigil__sim_oracle_count(sim, "who is ready is served");
     if (turner->host->kept_at == sim->turns)
         return; /* a fault passed them over, which may do so again and again */
-    for (uint32_t i = 0; i < vigil__slab_slots(&turner->loop->ports); i++) {
+    for (uint32_t i = 0; i < ports_all(turner->loop); i++) {
         const struct vigil__port *port;
         struct sim_file *file = file_of(turner, i, &port);
         if (file == NULL)

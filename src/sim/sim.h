@@ -485,7 +485,7 @@ struct sim_entry { /* what is registered, by descriptor */
 /* An operation that the system performs. */
 struct sim_op {
     struct vigil__link link;
-    struct vigil__op *op;
+    struct vigil__op op;
     bool cancelled;
     bool done; /* what came of it waits to be told */
     struct vigil__record record;

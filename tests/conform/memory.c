@@ -163,3 +163,125 @@ CONFORM(an_echo_survives_each_allocation_that_fails)
         with_failing(backend, n, true);
     }
 }
+
+/* ---- what a connection has when nothing of it is under way ---- */
+
+enum { CROWD = 400, FEW = 80, AT_FIRST = 64 /* connections whose parts are made with them */ };
+
+static void crowd_opened(struct rig *rig, int *clients, int count)
+{
+    for (int i = 0; i < count; i++)
+        clients[i] = rig_client_opened(rig);
+}
+
+static void crowd_ends(struct rig *rig, const int *clients, int count)
+{
+    for (int i = 0; i < count; i++)
+        close(clients[i]);
+    RIG_UNTIL(rig, rig->closed == rig->opened);
+}
+
+/* All tables are counted at their full size, and they double: so the bound is twice what is used. */
+CONFORM(an_idle_connection_has_little_memory_and_after_use_no_more)
+{
+    test_needs_large_sets(backend);
+    struct rig rig;
+    int clients[CROWD];
+    int count = test_many(CROWD, FEW);
+    rig_open(&rig, backend, &(vigil_listen_options){ .limits = { .idle_ns = VIGIL_S(600) } });
+    rig.on_data = echo;
+    rig.ops.eof = NULL;
+    crowd_opened(&rig, clients, AT_FIRST);
+    char text[2] = "";
+    client_send(clients[0], "x");
+    rig_client_gets(&rig, clients[0], text, 1);
+    size_t first = rig.memory.bytes;
+    crowd_opened(&rig, clients + AT_FIRST, count - AT_FIRST);
+    size_t idle = rig.memory.bytes;
+    if (count == CROWD)
+        OK(idle - first < (size_t)(CROWD - AT_FIRST) * 256, "%zu bytes for %d", idle - first,
+           CROWD - AT_FIRST);
+    for (int i = 0; i < count; i++)
+        client_send(clients[i], "x");
+    for (int i = 0; i < count; i++)
+        rig_client_gets(&rig, clients[i], text, 1);
+    rig_settle(&rig);
+    /* Buffers and pieces are kept for reuse by all: not one for each. */
+    OK(rig.memory.bytes < idle + ((size_t)160 << 10), "%zu bytes, and %zu when all had echoed",
+       idle, rig.memory.bytes);
+    crowd_ends(&rig, clients, count);
+    rig_close(&rig);
+}
+
+static int without_deadline;
+
+static void sets_deadline(struct rig *rig, vigil_conn conn)
+{
+    int status = vigil_conn_deadline(rig->loop, conn, VIGIL_S(600));
+    OK(status == 0 || status == VIGIL_ENOMEM, "%s", vigil_strerror(status));
+    without_deadline += status != 0;
+}
+
+/* Each of these has something of its own that waits, so all parts that were made are in use. */
+CONFORM(who_gets_no_memory_for_what_is_to_wait_is_told_or_shed_and_counted)
+{
+    if (strcmp(backend, "sim-complete") == 0)
+        SKIP("its system takes memory of the loop's for every operation");
+    struct rig rig;
+    int clients[FEW];
+    rig_open(&rig, backend, NULL);
+    rig.on_data = echo;
+    rig.ops.eof = NULL;
+    crowd_opened(&rig, clients, AT_FIRST);
+    rig.on_open = sets_deadline;
+    without_deadline = 0;
+    for (vigil_conn c = vigil_conn_next(rig.loop, (vigil_conn){ 0 }); c.v != 0;
+         c = vigil_conn_next(rig.loop, c))
+        sets_deadline(&rig, c);
+    EQ_INT(0, without_deadline);
+    rig.on_open = NULL;
+    crowd_opened(&rig, clients + AT_FIRST, FEW - AT_FIRST);
+    vigil_conn last = rig.conn;
+    char text[6] = "";
+    client_send(clients[0], "hello"); /* so that there are buffers, and a piece, to be had again */
+    rig_client_gets(&rig, clients[0], text, 5);
+    rig.memory.fail_after = 0;
+    EQ_INT(VIGIL_ENOMEM, vigil_conn_deadline(rig.loop, last, VIGIL_S(600)));
+    EQ_INT(VIGIL_ENOMEM, vigil_couple(rig.loop, last, last));
+    EQ_INT(0, vigil_conn_deadline(rig.loop, last, VIGIL_FOREVER)); /* there is none */
+    client_send(clients[FEW - 2], "hello");
+    client_send(clients[0], "hello");
+    rig_client_gets(&rig, clients[0], text, 5); /* it has a part, and is served */
+    EQ_STR("hello", text);
+    RIG_UNTIL(&rig, rig.closed == 1);
+    EQ_INT(VIGIL_ENOMEM, rig.why);
+    EQ_INT(1, rig_stats(&rig).closed_memory);
+    rig.memory.fail_after = SIZE_MAX;
+    crowd_ends(&rig, clients, FEW);
+    rig_close(&rig);
+}
+
+/* An end needs no memory, nor does the time that it waits for the peer's. */
+CONFORM(to_finish_needs_no_memory_and_lingers_as_long)
+{
+    struct rig rig;
+    int clients[FEW];
+    rig_open(&rig, backend, &(vigil_listen_options){ .limits = { .linger_ns = VIGIL_MS(60) } });
+    rig.ops.eof = NULL;
+    crowd_opened(&rig, clients, AT_FIRST);
+    for (vigil_conn c = vigil_conn_next(rig.loop, (vigil_conn){ 0 }); c.v != 0;
+         c = vigil_conn_next(rig.loop, c))
+        EQ_INT(0, vigil_conn_deadline(rig.loop, c, VIGIL_S(600)));
+    crowd_opened(&rig, clients + AT_FIRST, 1);
+    rig.memory.fail_after = 0;
+    vigil_ns begin = rig_clock();
+    EQ_INT(0, vigil_finish(rig.loop, rig.conn));
+    RIG_UNTIL(&rig, rig.closed == 1);
+    EQ_INT(VIGIL_ETIMEDOUT, rig.why);
+    OK(rig_clock() - begin >= VIGIL_MS(60), "it waited %lld ms",
+       (long long)((rig_clock() - begin) / 1000000));
+    rig.memory.fail_after = SIZE_MAX;
+    EQ_INT(0, rig_client_end(&rig, clients[AT_FIRST]));
+    crowd_ends(&rig, clients, AT_FIRST + 1);
+    rig_close(&rig);
+}

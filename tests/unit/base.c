@@ -9,6 +9,7 @@
 #include "base/gaps.h"
 #include "base/heap.h"
 #include "base/list.h"
+#include "base/queue.h"
 #include "base/slab.h"
 
 /* The same numbers in every run: a failure repeats. */
@@ -194,6 +195,40 @@ static void heap_random(uint32_t sequence_start)
         compare_first(&heap, &model, step);
     }
     vigil__heap_clear(&heap);
+    OK_ALLOCATOR_EMPTY(&counting);
+}
+
+/* Two queues in one block, which grows while some wait at any place of it. */
+TEST(queues_keep_their_order_when_they_grow)
+{
+    struct test_allocator counting;
+    const vigil_allocator *allocator = test_counting_allocator(&counting);
+    struct vigil__queues queues = { .count = 2 };
+    uint32_t pushed[2] = { 0 }, popped[2] = { 0 };
+    uint64_t seed = 7;
+    for (uint32_t slots = 60; slots < 2000; slots += 97) {
+        REQUIRE(vigil__queues_reserve(&queues, allocator, slots));
+        for (int step = 0; step < 1000; step++) {
+            unsigned queue = random_next(&seed) & 1;
+            uint32_t waiting = pushed[queue] - popped[queue];
+            EQ_INT(waiting > 0, vigil__queue_waits(&queues, queue));
+            if (waiting < slots && random_next(&seed) % 3 != 0)
+                vigil__queue_push(&queues, queue, pushed[queue]++ ^ queue);
+            else if (waiting > 0)
+                EQ_INT(popped[queue]++ ^ queue, vigil__queue_pop(&queues, queue));
+        }
+    }
+    uint32_t end = vigil__queue_end(&queues, 0);
+    vigil__queue_rewind(&queues, 0);
+    EQ_INT(end, vigil__queue_end(&queues, 0), "some wait: it does not begin anew");
+    while (vigil__queue_waits(&queues, 0))
+        EQ_INT(popped[0]++, vigil__queue_pop(&queues, 0));
+    vigil__queue_rewind(&queues, 0);
+    EQ_INT(0, vigil__queue_end(&queues, 0));
+    counting.fail_after = counting.calls;
+    OK(!vigil__queues_reserve(&queues, allocator, 100000));
+    OK(vigil__queues_reserve(&queues, allocator, 1900), "what there is stays");
+    vigil__queues_clear(&queues, allocator);
     OK_ALLOCATOR_EMPTY(&counting);
 }
 

@@ -37,7 +37,7 @@ struct modelled {
     struct vigil__backend_caps caps;
     struct watched *watched;
     uint32_t watched_room;
-    struct vigil__op **ops; /* submitted, their last record not yet seen */
+    struct vigil__op *ops; /* submitted, their last record not yet seen */
     uint32_t op_count, op_room;
     int kept_status;       /* of the wait before a sleep, if it failed */
     struct sim_event rest; /* behind a wait that failed */
@@ -146,23 +146,23 @@ static void note_set(struct modelled *m, vigil_fd fd, uint32_t want, uint64_t ke
         m->watched[fd] = (struct watched){ .key = key, .want = want };
 }
 
-static void note_op(struct modelled *m, struct vigil__op *op)
+static void note_op(struct modelled *m, const struct vigil__op *op)
 {
     if (m->op_count == m->op_room) {
         uint32_t room = m->op_room + 64;
-        struct vigil__op **grown = realloc(m->ops, room * sizeof(*grown));
+        struct vigil__op *grown = realloc(m->ops, room * sizeof(*grown));
         VIGIL_ASSERT(grown != NULL);
         m->ops = grown;
         m->op_room = room;
     }
-    m->ops[m->op_count++] = op;
+    m->ops[m->op_count++] = *op;
 }
 
 static void note_op_record(struct modelled *m, const struct vigil__record *record)
 {
     vigil_sim *sim = m->turner.host->sim;
     uint32_t i = 0;
-    while (i < m->op_count && m->ops[i]->key != record->key)
+    while (i < m->op_count && m->ops[i].key != record->key)
         i++;
     vigil__sim_oracle_count(sim, "operations end once");
     if (i == m->op_count)
@@ -202,7 +202,7 @@ static void check_sleep(struct modelled *m)
             vigil__sim_fail(sim, name, "%s: descriptor %u", m->inner->name, fd);
     }
     for (uint32_t i = 0; i < m->op_count; i++) {
-        const struct vigil__op *op = m->ops[i];
+        const struct vigil__op *op = &m->ops[i];
         if (op->kind == VIGIL__OP_SEND || is_ready(m, op->fd, VIGIL_IN))
             vigil__sim_fail(sim, name, "%s: an operation of descriptor %d", m->inner->name, op->fd);
     }
