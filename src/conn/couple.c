@@ -23,6 +23,7 @@ int vigil_couple(vigil_loop *loop, vigil_conn from, vigil_conn to)
     }
     source->busy->couple_to = to;
     target->busy->couple_from = from;
+    vigil__output_later(loop, target);  /* it is no idle one any more */
     vigil__input_unblock(loop, source); /* from now on only `to` holds it up */
     vigil__conn_todo(loop, source, VIGIL__TODO_OFFER | VIGIL__TODO_READ);
     if (source->eof_told || source->finishing)

@@ -44,7 +44,9 @@ void vigil__straight_rest(vigil_loop *loop)
 /* Whether nothing is under way or waits: only messages come and go. */
 static inline bool conn_steady(const struct vigil__conn *c)
 {
-    return c->unsteady == 0 && c->busy->head == NULL && c->busy->couple_to.v == 0;
+    const struct vigil__busy *busy = c->busy;
+    return c->unsteady == 0 && (VIGIL_LIKELY(busy == &vigil__not_busy) ||
+                                (busy->head == NULL && busy->couple_to.v == 0));
 }
 
 /* What the connection has of the loop's for its message is needed by it any longer. */
@@ -104,25 +106,26 @@ static inline bool straight_send(vigil_loop *loop, struct vigil__conns *conns,
 /* What the connection writes to while its message is on the way: mostly the loop's. */
 static inline struct vigil__busy *straight_busy(struct vigil__conns *conns, struct vigil__conn *c)
 {
-    if (VIGIL_UNLIKELY(c->busy->conn != NULL))
+    if (VIGIL_UNLIKELY(c->busy != &vigil__not_busy))
         return c->busy;
-    conns->part->conn = c;
-    c->busy = conns->part;
-    return c->busy;
+    struct vigil__busy *part = conns->part;
+    part->conn = c;
+    c->busy = part;
+    return part;
 }
 
-/* The next one has that, unless something of this one is in it. */
-static inline void straight_leave(vigil_loop *loop, struct vigil__conns *conns,
-                                  struct vigil__conn *c)
+/* The next one has that.  False: something of this one is in it now.  (Nothing is queued, coupled or
+ * given a deadline without the connection being noted for the flush, or for its todo.) */
+static inline bool straight_leave(vigil_loop *loop, struct vigil__conns *conns,
+                                  struct vigil__conn *c, const struct vigil__busy *busy)
 {
-    const struct vigil__busy *busy = c->busy;
-    if (VIGIL_UNLIKELY(busy != conns->part))
-        return;
-    if (VIGIL_UNLIKELY(busy->head != NULL || busy->couple_from.v != 0 ||
-                       busy->own_due != VIGIL_FOREVER))
+    if (VIGIL_UNLIKELY(c->unsteady != 0)) {
         straight_keep(loop, c);
-    else
+        return false;
+    }
+    if (VIGIL_LIKELY(busy == conns->part))
         c->busy = vigil__conn_not_busy();
+    return true;
 }
 
 /* Gives a message of `n` bytes, which have been received, to `data`, and sends on what that does.
@@ -144,7 +147,7 @@ static inline bool straight_message(vigil_loop *loop, struct vigil__conns *conns
     size_t used = ops->data(loop, conns->straight, c->ctx, buf->data, n);
     conns->straight.v = 0;
     conns->reader = NULL;
-    if (VIGIL_UNLIKELY(used < n || !conn_steady(c))) {
+    if (VIGIL_UNLIKELY(used < n || c->unsteady != 0)) {
         straight_ends(loop, c, ops, used);
         return false;
     }
@@ -152,12 +155,12 @@ static inline bool straight_message(vigil_loop *loop, struct vigil__conns *conns
     busy->held_len = 0;
     bool well = busy->queued == 0 || straight_send(loop, conns, c, buf->data, n);
     vigil__callback_counted(loop, "data");
-    straight_leave(loop, conns, c);
+    well = straight_leave(loop, conns, c, busy) && well;
     if (VIGIL_UNLIKELY(vigil__somebody_waits(loop, VIGIL__LIST_FLUSH) || buf->refs > 1)) {
         straight_others(loop);
         return false;
     }
-    return well && conns->part != NULL;
+    return well;
 }
 
 /* Its input has ended, or failed. */
