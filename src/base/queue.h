@@ -3,8 +3,8 @@
  * queue.h -- numbers of slots that wait, in several queues, first come first served.  Floor: base.
  *
  * In each there is room for every slot of a slab, made when the slab grows, so to wait never needs
- * memory.  All stand in one block, of which pages that nobody has waited in are not touched.  A slot
- * stands once at most in each, and who puts it there knows whether it does.
+ * memory.  All stand in one block, of which pages that nobody has waited in are not touched.  A
+ * slot stands once at most in each, and who puts it there knows whether it does.
  */
 #ifndef VIGIL_QUEUE_H
 #define VIGIL_QUEUE_H

@@ -59,8 +59,8 @@ struct vigil__connecting {
 };
 
 /* What a connection has only while something of it is under way, waits, or was asked for.  All that
- * have nothing of the kind share one that is empty, and constant: it may be read like any other, and
- * whoever writes asks vigil__conn_busy() for one of its own before. */
+ * have nothing of the kind share one that is empty, and constant: it may be read like any other,
+ * and whoever writes asks vigil__conn_busy() for one of its own before. */
 struct vigil__busy {
     struct vigil__conn *conn; /* whose it is; NULL: it is the one that is shared */
     struct vigil__busy *next_free;

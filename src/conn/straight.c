@@ -114,8 +114,8 @@ static inline struct vigil__busy *straight_busy(struct vigil__conns *conns, stru
     return part;
 }
 
-/* The next one has that.  False: something of this one is in it now.  (Nothing is queued, coupled or
- * given a deadline without the connection being noted for the flush, or for its todo.) */
+/* The next one has that.  False: something of this one is in it now.  (Nothing is queued, coupled
+ * or given a deadline without the connection being noted for the flush, or for its todo.) */
 static inline bool straight_leave(vigil_loop *loop, struct vigil__conns *conns,
                                   struct vigil__conn *c, const struct vigil__busy *busy)
 {

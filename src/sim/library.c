@@ -27,7 +27,7 @@ static uint32_t ports_all(const vigil_loop *loop)
     return ports_of(loop, false) + ports_of(loop, true);
 }
 
-/* The file of the i-th port, of both kinds, when it is one that the loop serves itself; else NULL. */
+/* The file of the i-th port of both kinds, if it is one that the loop serves itself; or NULL. */
 static struct sim_file *file_of(const struct sim_turner *turner, uint32_t i,
                                 const struct vigil__port **out)
 {

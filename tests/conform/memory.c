@@ -181,7 +181,7 @@ static void crowd_ends(struct rig *rig, const int *clients, int count)
     RIG_UNTIL(rig, rig->closed == rig->opened);
 }
 
-/* All tables are counted at their full size, and they double: so the bound is twice what is used. */
+/* Tables are counted at their full size, and they double: so the bound is twice what is used. */
 CONFORM(an_idle_connection_has_little_memory_and_after_use_no_more)
 {
     test_needs_large_sets(backend);
