@@ -163,7 +163,7 @@ void vigil__conn_undo(vigil_loop *loop, struct vigil__conn *c)
 
 /* ---- what only some have ---- */
 
-static bool busy_make(vigil_loop *loop)
+VIGIL_COLD static bool busy_make(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     struct vigil__busy *busy = vigil__alloc(&loop->allocator, sizeof(*busy));
@@ -215,7 +215,7 @@ struct vigil__busy *vigil__busy_take(vigil_loop *loop, struct vigil__conn *c)
 }
 
 /* What is free has nothing in it, so that to take it is to have it. */
-static void busy_init(struct vigil__busy *busy)
+VIGIL_COLD static void busy_init(struct vigil__busy *busy)
 {
     *busy = vigil__not_busy;
     vigil__list_init(&busy->blocked);
@@ -283,6 +283,34 @@ struct vigil__conn *vigil__conn_from(const vigil_loop *loop, uint32_t *at)
             return c;
     }
     return NULL;
+}
+
+struct vigil__conn *vigil__wait_next(vigil_loop *loop, enum vigil__list list, uint32_t end)
+{
+    struct vigil__port *port;
+    while ((port = vigil__port_next(loop, true, list, end)) != NULL) {
+        struct vigil__conn *c = VIGIL_OWNER(port, struct vigil__conn, port);
+        if (VIGIL_LIKELY(vigil__waits(c, list))) {
+            vigil__wait_not(loop, c, list);
+            return c;
+        }
+    }
+    return NULL;
+}
+
+void vigil__wait(vigil_loop *loop, struct vigil__conn *c, enum vigil__list list)
+{
+    if (vigil__waits(c, list))
+        return;
+    c->waits = (c->waits | vigil__wait_bit(list)) & 31;
+    vigil__conns(loop)->waiting[list]++;
+    vigil__port_listed(loop, &c->port, list);
+}
+
+void vigil__wait_nowhere(vigil_loop *loop, struct vigil__conn *c)
+{
+    for (int list = VIGIL__LIST_WORK; list < VIGIL__LISTS; list++)
+        vigil__wait_not(loop, c, (enum vigil__list)list);
 }
 
 void vigil__conn_todo(vigil_loop *loop, struct vigil__conn *c, unsigned todo)
@@ -557,7 +585,7 @@ static void socket_close(vigil_loop *loop, vigil_fd fd)
         vigil__fd_close(loop, fd);
 }
 
-static void conn_ports_close(vigil_loop *loop, struct vigil__conn *c)
+VIGIL_COLD static void conn_ports_close(vigil_loop *loop, struct vigil__conn *c)
 {
     struct vigil__port *in = vigil__conn_port(c, true);
     struct vigil__port *out = vigil__conn_port(c, false);

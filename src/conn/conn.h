@@ -246,14 +246,7 @@ static inline bool vigil__somebody_waits(const vigil_loop *loop, enum vigil__lis
 }
 
 /* It waits in the list, or goes on to: it keeps its place. */
-static inline void vigil__wait(vigil_loop *loop, struct vigil__conn *c, enum vigil__list list)
-{
-    if (vigil__waits(c, list))
-        return;
-    c->waits = (c->waits | vigil__wait_bit(list)) & 31;
-    vigil__conns(loop)->waiting[list]++;
-    vigil__port_listed(loop, &c->port, list);
-}
+void vigil__wait(vigil_loop *loop, struct vigil__conn *c, enum vigil__list list);
 
 /* It waits there no more; its slot is passed over when its turn comes. */
 static inline void vigil__wait_not(vigil_loop *loop, struct vigil__conn *c, enum vigil__list list)
@@ -263,11 +256,7 @@ static inline void vigil__wait_not(vigil_loop *loop, struct vigil__conn *c, enum
 }
 
 /* It waits for nothing. */
-static inline void vigil__wait_nowhere(vigil_loop *loop, struct vigil__conn *c)
-{
-    for (int list = VIGIL__LIST_WORK; list < VIGIL__LISTS; list++)
-        vigil__wait_not(loop, c, (enum vigil__list)list);
-}
+void vigil__wait_nowhere(vigil_loop *loop, struct vigil__conn *c);
 
 /* Up to where a list goes now, for vigil__wait_next(). */
 static inline uint32_t vigil__wait_end(vigil_loop *loop, enum vigil__list list)
@@ -276,19 +265,7 @@ static inline uint32_t vigil__wait_end(vigil_loop *loop, enum vigil__list list)
 }
 
 /* Takes the next one out of the list; NULL: nobody waits before `end`. */
-static inline struct vigil__conn *vigil__wait_next(vigil_loop *loop, enum vigil__list list,
-                                                   uint32_t end)
-{
-    struct vigil__port *port;
-    while ((port = vigil__port_next(loop, true, list, end)) != NULL) {
-        struct vigil__conn *c = VIGIL_OWNER(port, struct vigil__conn, port);
-        if (VIGIL_LIKELY(vigil__waits(c, list))) {
-            vigil__wait_not(loop, c, list);
-            return c;
-        }
-    }
-    return NULL;
-}
+struct vigil__conn *vigil__wait_next(vigil_loop *loop, enum vigil__list list, uint32_t end);
 
 /* ---- conn.c ---- */
 

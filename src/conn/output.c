@@ -425,7 +425,7 @@ int vigil_send_file(vigil_loop *loop, vigil_conn conn, vigil_fd file, int64_t of
 
 /* ---- pieces ---- */
 
-static struct vigil__piece *piece_append(vigil_loop *loop, struct vigil__conn *c)
+VIGIL_APART static struct vigil__piece *piece_append(vigil_loop *loop, struct vigil__conn *c)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     if (conns->reader == c) {
@@ -605,7 +605,7 @@ static inline bool starts_empty(const struct vigil__piece *piece)
     return piece != NULL && piece->n == 0 && piece->file_left == 0;
 }
 
-static inline void output_skip_empty(vigil_loop *loop, struct vigil__conn *c)
+static void output_skip_empty(vigil_loop *loop, struct vigil__conn *c)
 {
     while (starts_empty(c->busy->head)) {
         struct vigil__piece *piece = c->busy->head;
