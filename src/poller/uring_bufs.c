@@ -14,13 +14,13 @@
 #include <stdatomic.h>
 #include <string.h>
 
-/* Few and large where the kernel fills them bit by bit; else many and small, for then a message of
- * some bytes takes a whole one. */
+/* Few and large where the kernel fills them bit by bit: a stream then comes in as few pieces as on
+ * the other backends; else many and small, for then a message of some bytes takes a whole one. */
 static const struct {
     uint32_t bytes_max, size_max;
 } measures[] = {
     [false] = { 512 << 10, 4096 },
-    [true] = { 256 << 10, 16384 },
+    [true] = { 512 << 10, VIGIL__BUF_READ },
 };
 
 enum {

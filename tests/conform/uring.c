@@ -273,7 +273,10 @@ TEST(out_of_buffers_a_connection_starves_or_is_closed)
     memset(crowd, 0, sizeof(crowd));
     crowd_begun = 0;
     crowd_served = 0;
-    uring_open_loop(&rig);
+    /* With so little memory that one reads far less at once than it has. */
+    incremental_size = 16384;
+    rig_open_loop(&rig, "io_uring", &(vigil_loop_options){ .memory_limit = 1 << 20 });
+    rig.ops.eof = NULL;
     rig.on_data = crowd_data;
     for (size_t i = 0; i < CROWD; i++)
         crowd[i].peer = uring_pair(&rig, NULL, &crowd[i].conn);
@@ -288,7 +291,7 @@ TEST(out_of_buffers_a_connection_starves_or_is_closed)
         RIG_UNTIL(&rig, rig.used_total == total);
     }
     OK(seen.nobufs > 0, "the buffers did not run out: this has shown nothing");
-    OK(crowd_served <= CROWD / 2, "%d had all before another had any", crowd_served);
+    OK(crowd_served <= CROWD * 3 / 5, "%d had all before another had any", crowd_served);
     EQ_INT(0, rig.closed);
     for (size_t i = 0; i < CROWD; i++) {
         EQ_INT(crowd[i].put, crowd[i].got, "of %zu", i);
@@ -297,6 +300,7 @@ TEST(out_of_buffers_a_connection_starves_or_is_closed)
     RIG_UNTIL(&rig, rig.closed == CROWD);
     buffers_are_back(&rig);
     rig_close(&rig);
+    incremental_size = 65536;
 }
 
 /* ---- one that floods ---- */
@@ -1042,7 +1046,7 @@ TEST(a_send_that_would_block_behind_a_half_close_burns_a_kernel_thread)
 
 /* ---- input sent on ---- */
 
-enum { ON_FIRST = 100 << 10, ON_BUFFER = 16384 };
+enum { ON_FIRST = 100 << 10, ON_BUFFER = 65536 };
 
 static struct {
     vigil_conn to;

@@ -214,6 +214,9 @@ int vigil__call_uring_enter(int ring, uint32_t to_submit, uint32_t min_complete,
     return n;
 }
 
+/* What a buffer has that is filled bit by bit: of a loop with much memory, as most rows have. */
+static uint32_t incremental_size = 65536;
+
 int vigil__call_uring_register(int ring, unsigned opcode, void *arg, unsigned count)
 {
     const struct vigil__uring_buf_ring *bufs = arg;
@@ -226,7 +229,7 @@ int vigil__call_uring_register(int ring, unsigned opcode, void *arg, unsigned co
         view.places = (const struct vigil__uring_buf *)(uintptr_t)bufs->addr;
         view.places_count = bufs->entries;
         bool incremental = (bufs->flags & VIGIL__URING_BUF_RING_INCREMENTAL) != 0;
-        view.buf_size = incremental ? 16384 : 4096; /* measures[] of uring_bufs.c */
+        view.buf_size = incremental ? incremental_size : 4096; /* measures[] of uring_bufs.c */
         view.consumed = 0;
     }
     return status;
