@@ -98,7 +98,8 @@ $(B)/libvigil_sim.a: $(SIM_OBJ)
 
 $(B)/libvigil.so.$(VERSION): $(LIB_OBJ)
 	$(call say,LINK)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -shared -pthread -Wl,-soname,$(SONAME) -o $@ $^
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -shared -pthread -Wl,-soname,$(SONAME) \
+	    -Wl,-z,noseparate-code -o $@ $^ # whole pages of padding, else
 
 $(B)/libvigil.so: $(B)/libvigil.so.$(VERSION)
 	$(Q)ln -sf $(<F) $(B)/$(SONAME)

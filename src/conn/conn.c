@@ -466,7 +466,7 @@ static void conns_record(vigil_loop *loop, struct vigil__record *record)
     VIGIL_ASSERT((c->port.slot.generation & 0xffffff) == vigil__key_generation(record->key));
     bool last = (record->flags & VIGIL__RECORD_MORE) == 0;
     if (last && kind == VIGIL__OWNER_CONN_IN)
-        c->in_active = false;
+        c->in.active = false;
     else if (last)
         c->busy->op_out.active = false;
     if (c->closing || loop->closing) {
@@ -541,7 +541,7 @@ static void conns_closes(vigil_loop *loop)
         struct vigil__conn *c;
         uint32_t end = vigil__wait_end(loop, VIGIL__LIST_CLOSES);
         while ((c = vigil__wait_next(loop, VIGIL__LIST_CLOSES, end)) != NULL) {
-            if (c->in_active || c->busy->op_out.active) {
+            if (c->in.active || c->busy->op_out.active) {
                 vigil__wait(loop, c, VIGIL__LIST_CLOSES); /* the kernel still has it */
                 waits = true;
             } else {
@@ -661,7 +661,7 @@ static bool some_close_now(const vigil_loop *loop)
     for (uint32_t i = lists->of[VIGIL__LIST_CLOSES].popped; i != end; i++) {
         uint32_t slot = *vigil__queue_place(lists, VIGIL__LIST_CLOSES, i);
         const struct vigil__conn *c = vigil__slab_at(&conns->conns, slot);
-        if (vigil__waits(c, VIGIL__LIST_CLOSES) && !c->in_active && !c->busy->op_out.active)
+        if (vigil__waits(c, VIGIL__LIST_CLOSES) && !c->in.active && !c->busy->op_out.active)
             return true;
     }
     return false;

@@ -100,6 +100,14 @@ static inline struct vigil__busy *vigil__conn_not_busy(void)
     return (struct vigil__busy *)(uintptr_t)&vigil__not_busy;
 }
 
+/* How a connection's input is asked for: as in vigil__op. */
+union vigil__in_way {
+    uint8_t all;
+    struct {
+        bool active : 1, native : 1, multi : 1, nowait : 1;
+    };
+};
+
 /* There may be very many, most of them idle: each byte in here counts. */
 struct vigil__conn {
     struct vigil__port
@@ -149,8 +157,7 @@ struct vigil__conn {
     /* Its input's operation, see vigil__input_op(). */
     uint32_t in_ticket;
     uint16_t in_len; /* and one: no more than VIGIL__BUF_READ */
-    bool in_active : 1, in_native : 1;
-    bool in_multi : 1, in_nowait : 1;
+    union vigil__in_way in;
 
     int8_t why; /* before it closes: why output failed */
 };

@@ -39,7 +39,7 @@ static bool input_heard(const struct vigil__conn *c)
 void vigil__input_op(const vigil_loop *loop, const struct vigil__conn *c, struct vigil__op *op)
 {
     (void)loop;
-    unsigned flags = (c->in_multi ? VIGIL__OP_MULTI : 0) | (c->in_nowait ? VIGIL__OP_NOWAIT : 0);
+    unsigned flags = (c->in.multi ? VIGIL__OP_MULTI : 0) | (c->in.nowait ? VIGIL__OP_NOWAIT : 0);
     if (c->two_ways && c->busy->blocking_in)
         flags |= VIGIL__OP_BLOCKING;
     *op = (struct vigil__op){
@@ -50,8 +50,8 @@ void vigil__input_op(const vigil_loop *loop, const struct vigil__conn *c, struct
         .port = vigil__conn_port(c, true),
         .kind = vigil__conn_socket_in(c) ? VIGIL__OP_RECV : VIGIL__OP_READ,
         .flags = (uint8_t)flags,
-        .active = c->in_active,
-        .native = c->in_native,
+        .active = c->in.active,
+        .native = c->in.native,
         .u.len = (size_t)c->in_len + 1,
     };
 }
@@ -60,20 +60,20 @@ static void input_keep(struct vigil__conn *c, const struct vigil__op *op)
 {
     c->in_ticket = op->ticket;
     c->in_len = (uint16_t)(op->u.len - 1);
-    c->in_active = op->active;
-    c->in_native = op->native;
-    c->in_multi = (op->flags & VIGIL__OP_MULTI) != 0;
-    c->in_nowait = (op->flags & VIGIL__OP_NOWAIT) != 0;
+    c->in.active = op->active;
+    c->in.native = op->native;
+    c->in.multi = (op->flags & VIGIL__OP_MULTI) != 0;
+    c->in.nowait = (op->flags & VIGIL__OP_NOWAIT) != 0;
 }
 
 bool vigil__input_cancel(vigil_loop *loop, struct vigil__conn *c)
 {
-    if (!c->in_active)
+    if (!c->in.active)
         return true;
     struct vigil__op op;
     vigil__input_op(loop, c, &op);
     bool over = vigil__op_cancel(loop, &op);
-    c->in_active = op.active;
+    c->in.active = op.active;
     return over;
 }
 
@@ -315,7 +315,7 @@ static void input_bytes(vigil_loop *loop, struct vigil__conn *c, struct vigil__r
     if (c->finishing) {
         vigil__count(&loop->stats.dropped_in, (uint64_t)record->res);
         vigil__buf_drop(&loop->pool, record->buf);
-        if (!c->in_active)
+        if (!c->in.active)
             vigil__conn_todo(loop, c, VIGIL__TODO_READ);
         return;
     }
@@ -343,7 +343,7 @@ void vigil__input_record(vigil_loop *loop, struct vigil__conn *c, struct vigil__
             vigil__conn_todo(loop, c, VIGIL__TODO_READ); /* it was asked before that: asks anew */
         break;
     case VIGIL_ENOBUFS:
-        if (c->in_native) { /* others have the kernel's buffers just now */
+        if (c->in.native) { /* others have the kernel's buffers just now */
             vigil__memory_dry(loop, c);
             break;
         }
@@ -462,7 +462,7 @@ void vigil__input_offered(vigil_loop *loop, struct vigil__conn *c, const vigil_c
 /* Whether it goes on reading just as it does: the case to be quick in. */
 static bool input_steady(const vigil_loop *loop, const struct vigil__conn *c)
 {
-    return c->busy->held_len == 0 && c->in_active && c->in_multi && !c->drain && !c->eof_seen &&
+    return c->busy->held_len == 0 && c->in.active && c->in.multi && !c->drain && !c->eof_seen &&
            !c->finishing && !input_waits(c) && !vigil__memory_short(loop);
 }
 

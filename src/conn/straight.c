@@ -72,10 +72,12 @@ VIGIL_COLD static void straight_ends(vigil_loop *loop, struct vigil__conn *c,
 }
 
 /* Callbacks queued something, or somebody sends the buffer on by reference. */
-VIGIL_COLD static void straight_others(vigil_loop *loop)
+VIGIL_COLD static void straight_others(vigil_loop *loop, struct vigil__conn *c)
 {
+    straight_keep(loop, c);
     vigil__conns_flush(loop);
     vigil__straight_rest(loop); /* the next takes another, if memory allows */
+    vigil__conn_rest(loop, c);
 }
 
 /* The system took less than all that was passed on, or failed. */
@@ -86,21 +88,20 @@ VIGIL_COLD static void straight_cut(vigil_loop *loop, struct vigil__conn *c, int
     vigil__output_cut_short(loop, c, sent);
 }
 
-/* Sends on all that was received.  False: it did not all go. */
-static inline bool straight_send(vigil_loop *loop, struct vigil__conns *conns,
+/* Sends on all that was received.  What does not go waits in the queue. */
+static inline void straight_send(vigil_loop *loop, struct vigil__conns *conns,
                                  struct vigil__conn *c, const void *p, size_t n)
 {
     const vigil_host *host = loop->host;
     int sent = host->send(host->self, c->port.fd, p, n);
     if (VIGIL_UNLIKELY((unsigned)sent != n)) {
         straight_cut(loop, c, sent);
-        return false;
+        return;
     }
     c->busy->queued = 0;
     c->bytes_out += n;
     conns->tally.bytes_out += n;
     conns->tally.sends++;
-    return true;
 }
 
 /* What the connection writes to while its message is on the way: mostly the loop's. */
@@ -114,26 +115,12 @@ static inline struct vigil__busy *straight_busy(struct vigil__conns *conns, stru
     return part;
 }
 
-/* The next one has that.  False: something of this one is in it now.  (Nothing is queued, coupled
- * or given a deadline without the connection being noted for the flush, or for its todo.) */
-static inline bool straight_leave(vigil_loop *loop, struct vigil__conns *conns,
-                                  struct vigil__conn *c, const struct vigil__busy *busy)
-{
-    if (VIGIL_UNLIKELY(c->unsteady != 0)) {
-        straight_keep(loop, c);
-        return false;
-    }
-    if (VIGIL_LIKELY(busy == conns->part))
-        c->busy = vigil__conn_not_busy();
-    return true;
-}
-
 /* Gives a message of `n` bytes, which have been received, to `data`, and sends on what that does.
  * Whether all went as it mostly does. */
 static inline bool straight_message(vigil_loop *loop, struct vigil__conns *conns,
                                     struct vigil__conn *c, struct vigil__buf *buf, size_t n)
 {
-    const vigil_conn_ops *ops = vigil__conn_ops(loop, c);
+    const vigil_conn_ops *ops = conns->shared_at[c->shared]->ops;
     struct vigil__busy *busy = straight_busy(conns, c);
     c->bytes_in += n;
     conns->tally.bytes_in += n;
@@ -153,14 +140,16 @@ static inline bool straight_message(vigil_loop *loop, struct vigil__conns *conns
     }
     busy->held = NULL;
     busy->held_len = 0;
-    bool well = busy->queued == 0 || straight_send(loop, conns, c, buf->data, n);
+    if (busy->queued > 0)
+        straight_send(loop, conns, c, buf->data, n);
     vigil__callback_counted(loop, "data");
-    well = straight_leave(loop, conns, c, busy) && well;
-    if (VIGIL_UNLIKELY(vigil__somebody_waits(loop, VIGIL__LIST_FLUSH) || buf->refs > 1)) {
-        straight_others(loop);
+    if (VIGIL_UNLIKELY(conns->waiting[VIGIL__LIST_FLUSH] > 0 || buf->refs > 1)) {
+        straight_others(loop, c);
         return false;
     }
-    return well;
+    if (VIGIL_LIKELY(busy == conns->part)) /* with nothing in it, or there would be a flush */
+        c->busy = vigil__conn_not_busy();
+    return true;
 }
 
 /* Its input has ended, or failed. */
@@ -178,12 +167,11 @@ static inline int straight_once(vigil_loop *loop, struct vigil__conns *conns, st
                                 struct vigil__buf *buf)
 {
     const vigil_host *host = loop->host;
-    size_t len = (size_t)c->in_len + 1;
-    int got = host->recv(host->self, c->port.fd, buf->data, len);
+    int got = host->recv(host->self, c->port.fd, buf->data, (size_t)c->in_len + 1);
     if (VIGIL_LIKELY(got > 0)) {
         size_t n = (unsigned)got;
         bool well = straight_message(loop, conns, c, buf, n);
-        return !well ? ODD : VIGIL_UNLIKELY(n == len) ? FULL : WELL;
+        return !well ? ODD : VIGIL_UNLIKELY(n > c->in_len) ? FULL : WELL;
     }
     if (got != VIGIL__EAGAIN)
         straight_over(loop, c, got);
@@ -199,9 +187,9 @@ static inline struct vigil__conn *straight_conn(const vigil_loop *loop,
         return NULL;
     struct vigil__port *port = vigil__port_at(loop, true, vigil__key_slot(record->key));
     struct vigil__conn *c = VIGIL_OWNER(port, struct vigil__conn, port);
-    bool reads = c->in_active && c->in_multi && !c->in_native && !c->in_nowait;
-    bool now = vigil__port_key(port) == record->key;
-    return VIGIL_LIKELY(now && reads && conn_steady(c)) ? c : NULL;
+    const union vigil__in_way parked = { .active = true, .multi = true };
+    bool stale = (port->slot.generation & 0xffffff) != vigil__key_generation(record->key);
+    return VIGIL_LIKELY(c->in.all == parked.all && !stale && conn_steady(c)) ? c : NULL;
 }
 
 int vigil__straight(vigil_loop *loop, const struct vigil__record *records, int count)

@@ -52,6 +52,8 @@ enum {
 struct vigil__record {
     uint64_t key;
     int32_t res; /* readiness: the event mask; an operation: a count or a status */
+
+    /* Of operations only: */
     uint32_t flags;
     struct vigil__buf *buf; /* RECV and READ with res > 0: one reference, the receiver's */
     uint32_t offset;        /* where in buf the bytes begin */
