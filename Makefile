@@ -268,7 +268,7 @@ $(B)/tests/fault/vigil: tests/fault/inject.c tests/fault/inject.h tests/fault/pl
 	    $(filter %.c %.o %.a,$^) $(WRAPS)
 
 # The loop's own sources, included; the process's clock, memory and threads are the scheduler's.
-ORDERED = -Wl,--wrap=vigil__host_system -Wl,--wrap=vigil__thread_mark -Wl,--wrap=vigil__thread_yield
+ORDERED = -DVIGIL_UNDER_SCHEDULER -Wl,--wrap=vigil__host_system -Wl,--wrap=vigil__thread_yield
 
 $(ORDERS): $(B)/tests/threads/%: tests/threads/%.c $(B)/libvigil_sim.a $(B)/libvigil.a
 	$(call program,$(TEST_FLAGS) -DTEST_PROGRAM='"$@"' $(ORDERED))

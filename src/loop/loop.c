@@ -92,6 +92,7 @@ static int loop_enter(vigil_loop *loop)
     const void *nobody = NULL;
     if (!atomic_compare_exchange_strong(&loop->owner, &nobody, vigil__thread_mark()))
         return nobody == vigil__thread_mark() ? VIGIL_EINVAL : VIGIL_ETHREAD;
+    vigil__posts_turner(loop, vigil__thread_mark());
     return 0;
 }
 
@@ -99,8 +100,8 @@ static int loop_enter(vigil_loop *loop)
 static bool loop_leave(vigil_loop *loop)
 {
     if (callbacks_untimed(loop) > 0)
-        vigil__clock_look(loop,
-                          "several"); /* now: what the caller does next is no callback's time */
+        vigil__clock_look(loop, "several"); /* the caller's time begins: no callback's any more */
+    vigil__posts_turner(loop, NULL);
     atomic_store(&loop->owner, NULL);
     if (!loop->closing)
         return false;
@@ -187,6 +188,7 @@ void vigil_loop_close(vigil_loop *loop)
     }
     /* Callbacks run below: they find themselves inside a turn of this thread, as always. */
     atomic_store(&loop->owner, vigil__thread_mark());
+    vigil__posts_turner(loop, vigil__thread_mark());
     loop->closing = true;
     bool forked = !vigil__process_is(loop->process);
     if (loop->above != NULL && !forked) {

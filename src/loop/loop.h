@@ -188,7 +188,7 @@ static inline int vigil__loop_check(const vigil_loop *loop)
 static inline bool vigil__loop_here(const vigil_loop *loop)
 {
     return atomic_load_explicit(&((vigil_loop *)(uintptr_t)loop)->owner, memory_order_relaxed) ==
-           vigil__thread_here();
+           vigil__thread_mark();
 }
 
 /* Reads the clock between callbacks, and reports when they took too long since the last look. */
@@ -309,6 +309,8 @@ void vigil__port_fail(vigil_loop *loop, struct vigil__port *port, int status);
 
 /* ---- posts (remote.c) ---- */
 
+/* Says which thread turns the loop; NULL: none. */
+void vigil__posts_turner(vigil_loop *loop, const void *mark);
 /* Runs what was posted until now. */
 void vigil__posts_run(vigil_loop *loop);
 bool vigil__posts_pending(const vigil_loop *loop);

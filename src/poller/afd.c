@@ -356,7 +356,9 @@ static struct afd_socket *afd_completed(struct afd_backend *afd,
                                         const struct vigil__completion *completion)
 {
     if (completion->request == NULL) {
-        atomic_store(&afd->posted, false); /* first: a wake-up from now on is another */
+        /* First: a wake-up from now on is another.  Exchanged: who found it there has written
+         * before what the loop looks at behind this. */
+        (void)atomic_exchange(&afd->posted, false);
         afd->woken = true;
         return NULL;
     }

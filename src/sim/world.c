@@ -269,7 +269,9 @@ bool vigil__sim_step(vigil_sim *sim, const struct sim_turner *self, vigil_ns dea
     if (self == NULL || self->loop == NULL)
         return step(sim, self, deadline);
     const void *owner = atomic_exchange(&self->loop->owner, (const void *)sim);
+    vigil__posts_turner(self->loop, sim);
     bool more = step(sim, self, deadline);
+    vigil__posts_turner(self->loop, owner);
     atomic_store(&self->loop->owner, owner);
     return more;
 }

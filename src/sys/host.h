@@ -112,19 +112,13 @@ uint64_t vigil__process_mark(void);
 bool vigil__process_is(uint64_t mark);
 
 /* Names the calling thread: an address that no other living thread has. */
+#if defined(_WIN32) || defined(VIGIL_UNDER_SCHEDULER) /* tests/threads: the test's own threads */
 const void *vigil__thread_mark(void);
-
-/* The same, without a call: for where each message comes by. */
-#ifdef _WIN32
-static inline const void *vigil__thread_here(void)
-{
-    return vigil__thread_mark();
-}
 #else
-extern _Thread_local char vigil__thread_byte __attribute__((tls_model("initial-exec")));
-static inline const void *vigil__thread_here(void)
+extern _Thread_local char vigil__thread_marked __attribute__((tls_model("initial-exec")));
+static inline const void *vigil__thread_mark(void)
 {
-    return &vigil__thread_byte;
+    return &vigil__thread_marked;
 }
 #endif
 

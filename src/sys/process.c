@@ -23,6 +23,8 @@ static _Atomic bool by_process_id; /* the kernel refused the page */
  * it counts on to is above all marks of its ancestors, which are the only ones it can meet. */
 static _Atomic uint64_t newest_mark;
 
+_Thread_local char vigil__thread_marked;
+
 enum { PAGE_SIZE_ANY = 4096 }; /* the kernel rounds up to its own */
 
 static _Atomic uint64_t *page_get(void);
@@ -47,13 +49,6 @@ bool vigil__process_is(uint64_t mark)
     if (VIGIL_LIKELY(atomic_load_explicit(page, memory_order_relaxed) == mark))
         return mark != 0;
     return atomic_load(&by_process_id) && mark == mark_of_process_id();
-}
-
-_Thread_local char vigil__thread_byte;
-
-const void *vigil__thread_mark(void)
-{
-    return &vigil__thread_byte;
 }
 
 void vigil__thread_yield(void)

@@ -9,9 +9,12 @@
  *
  * VIGIL_SEEDS says how many orders, VIGIL_SEED the first; a failure prints its seed.
  */
+#include "loop/loop.h" /* its counters have one writer: no place to switch */
+
 #include "scheduler.h"
 
 #include "loop/loop.c"
+#include "loop/post_pool.c"
 #include "loop/remote.c"
 #include "loop/signals.c"
 
@@ -170,8 +173,7 @@ const vigil_host *__wrap_vigil__host_system(void)
 }
 
 /* Each of the scheduler's threads is one to the library, too. */
-const void *__wrap_vigil__thread_mark(void);
-const void *__wrap_vigil__thread_mark(void)
+const void *vigil__thread_mark(void)
 {
     static char marks[THREADS_MAX + 1];
     return &marks[scheduler.current + 1];
@@ -202,6 +204,7 @@ static struct {
     int posted[POSTERS_MAX + 1], last_run[POSTERS_MAX + 1];
     int posters, posts_each, posters_over, turn_of, handovers;
     int signals_sent, signals_told;
+    int begun, may_wait; /* posts: calls so far, and those of them that may wait now */
     bool stops_early, stopping, stopped, closed;
     const char *fault;
     uint64_t seed;
@@ -225,6 +228,7 @@ static void on_post(vigil_loop *loop, void *arg, int status)
         fault("posts of one thread run in another order");
     if (status != 0 && status != VIGIL_ECANCELED)
         fault("a post has another status");
+    run.may_wait--;
     run.last_run[note->poster] = note->number;
     note->ran_with = status;
     if (run.posted[POSTERS_MAX] < POSTS_WITHIN_MAX && choose(3) == 0)
@@ -236,9 +240,14 @@ static void post_one(int poster)
     int number = run.posted[poster]++;
     struct post_note *note = &run.notes[poster][number];
     *note = (struct post_note){ .poster = poster, .number = number };
+    int others = run.may_wait++, begun = ++run.begun;
     note->status = vigil_post(run.remote, on_post, note);
-    if (note->status != 0 && note->status != VIGIL_ECANCELED)
-        fault("vigil_post answers neither 0 nor VIGIL_ECANCELED");
+    run.may_wait -= note->status != 0;
+    others += run.begun - begun; /* there were never more than that meanwhile */
+    if (note->status == VIGIL_EFULL && others < VIGIL__POSTS_MAX)
+        fault("a post is refused though there is room");
+    if (note->status != 0 && note->status != VIGIL_ECANCELED && note->status != VIGIL_EFULL)
+        fault("vigil_post answers neither 0 nor VIGIL_ECANCELED nor VIGIL_EFULL");
 }
 
 static void poster_thread(void *arg)
