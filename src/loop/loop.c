@@ -261,13 +261,6 @@ static unsigned callbacks_untimed(const vigil_loop *loop)
     return loop->callbacks_look - loop->callbacks_left;
 }
 
-void vigil__callback_ran(vigil_loop *loop, const char *callback)
-{
-    vigil__callback_counted(loop, callback);
-    if (loop->above != NULL)
-        loop->above->after_callback(loop);
-}
-
 void vigil__clock_look(vigil_loop *loop, const char *callback)
 {
     vigil_ns before = loop->clock_read;

@@ -202,7 +202,12 @@ static inline void vigil__callback_counted(vigil_loop *loop, const char *callbac
 }
 
 /* The same, and lets output leave. */
-void vigil__callback_ran(vigil_loop *loop, const char *callback);
+static inline void vigil__callback_ran(vigil_loop *loop, const char *callback)
+{
+    vigil__callback_counted(loop, callback);
+    if (loop->above != NULL)
+        loop->above->after_callback(loop);
+}
 
 /* What was put off until the next wait leaves now. */
 void vigil__loop_hand_over(vigil_loop *loop);
