@@ -15,7 +15,7 @@
 
 enum {
 #ifdef VIGIL_UNDER_SCHEDULER
-    LANES = 2,
+    LANES = 1, /* the others take blocks from each other */
     RAN_MAX = 2,
 #else
     LANES = 8,    /* threads with a block of their own; their marks fill a line of the cache */
@@ -128,7 +128,9 @@ static inline bool posts_limited(const vigil_remote *remote, uint64_t head)
     return head >= atomic_load_explicit(&remote->limit, memory_order_relaxed);
 }
 
-/* Why nothing can be posted while *head is that, or 0.  It is looked at again if that matters. */
+/* Why nothing can be posted while *head is that, or 0.  It is looked at again if that matters.
+ * While the loop takes what has run off the count, that is known here twice for a moment: a hundred
+ * too many may get in then, but none is refused that has room. */
 static int post_refused(const vigil_remote *remote, uint64_t *head)
 {
     while (*head != closed_mark) {

@@ -865,6 +865,55 @@ CONFORM(fork_inside_a_callback_and_close_in_the_child)
     rig_close(&rig);
 }
 
+struct posters_forked {
+    struct rig *rig;
+    vigil_remote *remote;
+    _Atomic bool over;
+    int taken, ran; /* of the poster's; of the loop's thread */
+};
+
+static void *post_until_over(void *arg)
+{
+    struct posters_forked *forked = arg;
+    while (!forked->over)
+        if (vigil_post(forked->remote, count_post, &forked->ran) == 0)
+            forked->taken++;
+        else
+            sched_yield();
+    return NULL;
+}
+
+static int child_of_a_poster(void *arg)
+{
+    struct posters_forked *forked = arg;
+    int ran = forked->ran;
+    vigil_loop_close(forked->rig->loop);
+    if (vigil_post(forked->remote, count_post, &forked->ran) != VIGIL_ECANCELED)
+        return 2;
+    vigil_remote_drop(forked->remote);
+    return forked->ran == ran && forked->rig->memory.blocks == 0 ? 0 : 3;
+}
+
+CONFORM(fork_while_another_thread_posts)
+{
+    struct rig rig;
+    vigil_loop *loop = rig_open(&rig, backend);
+    struct posters_forked forked = { .rig = &rig };
+    pthread_t poster;
+    EQ_INT(0, vigil_remote_open(loop, &forked.remote));
+    REQUIRE(pthread_create(&poster, NULL, post_until_over, &forked) == 0);
+    for (int i = 1; i <= 5; i++) {
+        turns_until(loop, &forked.ran, i);
+        in_child(child_of_a_poster, &forked);
+    }
+    forked.over = true;
+    pthread_join(poster, NULL);
+    turns_until(loop, &forked.ran, forked.taken);
+    EQ_INT(forked.taken, forked.ran);
+    vigil_remote_drop(forked.remote);
+    rig_close(&rig);
+}
+
 /* ---- time, memory, manners ---------------------------------------------------------------- */
 
 CONFORM(a_storm_of_signals_neither_spins_nor_fires_early)

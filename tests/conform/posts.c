@@ -7,7 +7,7 @@
 
 #include "loop_rig.h"
 
-enum { THREADS = 4, POSTS = 20000, WAITING_MAX = 65536 };
+enum { THREADS = 4, CROWD = 20, POSTS = 20000, WAITING_MAX = 65536 };
 
 static vigil_remote *open_remote(vigil_loop *loop)
 {
@@ -22,6 +22,7 @@ static vigil_remote *open_remote(vigil_loop *loop)
 struct poster {
     vigil_remote *remote;
     pthread_t thread;
+    struct poster *own; /* posts once more in each callback; NULL: nobody does */
     int posts;
     int next, wrong; /* of the loop's thread */
     int full, refused;
@@ -33,12 +34,28 @@ struct numbered {
     int number;
 };
 
+static void in_order(vigil_loop *loop, void *arg, int status);
+
+static void post_one_more(struct poster *poster)
+{
+    struct numbered *post = malloc(sizeof(*post));
+    *post = (struct numbered){ poster, poster->posts };
+    int status = vigil_post(poster->remote, in_order, post);
+    poster->posts += status == 0;
+    poster->full += status == VIGIL_EFULL;
+    poster->refused += status != 0 && status != VIGIL_EFULL;
+    if (status != 0)
+        free(post);
+}
+
 static void in_order(vigil_loop *loop, void *arg, int status)
 {
     (void)loop;
     struct numbered *post = arg;
     post->poster->wrong += status != 0 || post->number != post->poster->next++;
     ++*post->poster->done;
+    if (post->poster->own != NULL)
+        post_one_more(post->poster->own);
     free(post);
 }
 
@@ -59,28 +76,89 @@ static void *post_all(void *arg)
     return NULL;
 }
 
-CONFORM(posts_of_each_thread_run_once_and_in_order)
+/* So many threads post at once. */
+static void in_order_of(const char *backend, int threads, int posts)
 {
     struct rig rig;
     vigil_loop *loop = rig_open(&rig, backend);
-    struct poster posters[THREADS];
+    struct poster posters[CROWD];
     vigil_remote *remote = open_remote(loop);
-    int done = 0, posts = POSTS / (test_time_scale() > 1 ? 10 : 1);
-    for (int i = 0; i < THREADS; i++) {
+    int done = 0;
+    posts = posts / (test_time_scale() > 1 ? 10 : 1);
+    for (int i = 0; i < threads; i++) {
         posters[i] = (struct poster){ .remote = vigil_remote_keep(remote),
                                       .posts = posts,
                                       .done = &done };
         REQUIRE(pthread_create(&posters[i].thread, NULL, post_all, &posters[i]) == 0);
     }
     vigil_remote_drop(remote);
-    turns_until(loop, &done, THREADS * posts);
-    for (int i = 0; i < THREADS; i++) {
+    turns_until(loop, &done, threads * posts);
+    for (int i = 0; i < threads; i++) {
         pthread_join(posters[i].thread, NULL);
         EQ_INT(posts, posters[i].next, "thread %d", i);
         EQ_INT(0, posters[i].wrong, "thread %d", i);
         EQ_INT(0, posters[i].refused, "thread %d", i);
     }
-    EQ_INT(THREADS * posts, stats_of(loop).posts);
+    EQ_INT(threads * posts, stats_of(loop).posts);
+    rig_close(&rig);
+}
+
+CONFORM(posts_of_each_thread_run_once_and_in_order)
+{
+    in_order_of(backend, THREADS, POSTS);
+}
+
+CONFORM(so_do_those_of_more_threads_than_have_a_block_of_their_own)
+{
+    in_order_of(backend, CROWD, POSTS / 20);
+}
+
+CONFORM(posts_of_callbacks_among_those_of_others_run_once_and_in_order)
+{
+    struct rig rig;
+    vigil_loop *loop = rig_open(&rig, backend);
+    struct poster posters[THREADS];
+    int done = 0, own_done = 0, posts = POSTS / (test_time_scale() > 1 ? 40 : 4);
+    struct poster own = { .remote = open_remote(loop), .done = &own_done };
+    for (int i = 0; i < THREADS; i++) {
+        posters[i] = (struct poster){
+            .remote = vigil_remote_keep(own.remote), .own = &own, .posts = posts, .done = &done
+        };
+        REQUIRE(pthread_create(&posters[i].thread, NULL, post_all, &posters[i]) == 0);
+    }
+    turns_until(loop, &done, THREADS * posts);
+    turns_until(loop, &own_done, own.posts);
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(posters[i].thread, NULL);
+        EQ_INT(posts, posters[i].next, "thread %d", i);
+        EQ_INT(0, posters[i].wrong + posters[i].refused, "thread %d", i);
+    }
+    EQ_INT(0, own.wrong + own.refused);
+    EQ_INT(own.posts, own.next);
+    EQ_INT(THREADS * posts, own.posts + own.full, "one with each callback");
+    vigil_remote_drop(own.remote);
+    rig_close(&rig);
+}
+
+static void post_third(vigil_loop *loop, void *arg)
+{
+    (void)loop;
+    post_one_more(arg);
+}
+
+CONFORM(a_callbacks_post_runs_behind_what_its_thread_posted_before)
+{
+    struct rig rig;
+    vigil_loop *loop = rig_open(&rig, backend);
+    int done = 0;
+    struct poster poster = { .remote = open_remote(loop), .posts = 2, .done = &done };
+    EQ_INT(0, vigil_turn_soon(loop, post_third, &poster));
+    (void)vigil_remote_keep(poster.remote);
+    (void)post_all(&poster); /* this thread, but not in a callback */
+    turns_until(loop, &done, 3);
+    EQ_INT(0, poster.wrong);
+    EQ_INT(3, poster.next);
+    vigil_remote_drop(poster.remote);
     rig_close(&rig);
 }
 
@@ -105,6 +183,51 @@ CONFORM(full_at_65536)
     EQ_INT(VIGIL_EINVAL, vigil_post(remote, NULL, &count));
     vigil_remote_drop(remote);
     vigil_remote_drop(NULL);
+    rig_close(&rig);
+}
+
+/* Some wait of the loop's own callbacks, the others of another thread. */
+struct shared_limit {
+    vigil_remote *remote;
+    int own, others, most, count;
+};
+
+static void *post_the_others(void *arg)
+{
+    struct shared_limit *limit = arg;
+    while (limit->own + limit->others < limit->most &&
+           vigil_post(limit->remote, count_post, &limit->count) == 0)
+        limit->others++;
+    bool full = limit->most < WAITING_MAX ||
+                vigil_post(limit->remote, count_post, &limit->count) == VIGIL_EFULL;
+    return full ? NULL : arg;
+}
+
+static void post_own_and_others(vigil_loop *loop, void *arg)
+{
+    (void)loop;
+    struct shared_limit *limit = arg;
+    while (limit->own < limit->most / 3 &&
+           vigil_post(limit->remote, count_post, &limit->count) == 0)
+        limit->own++;
+    EQ_PTR(NULL, in_thread(post_the_others, limit));
+    if (limit->most == WAITING_MAX)
+        EQ_INT(VIGIL_EFULL, vigil_post(limit->remote, count_post, &limit->count));
+}
+
+CONFORM(full_at_65536_of_callbacks_and_other_threads_together)
+{
+    struct rig rig;
+    vigil_loop *loop = rig_open(&rig, backend);
+    struct shared_limit limit = { .remote = open_remote(loop), .most = test_many(WAITING_MAX, 50) };
+    for (int round = 1; round <= 3; round++) { /* and each turn makes room for as many */
+        limit.own = limit.others = 0;
+        EQ_INT(0, vigil_turn_soon(loop, post_own_and_others, &limit));
+        turns_until(loop, &limit.count, round * limit.most);
+        EQ_INT(limit.most, limit.own + limit.others);
+        EQ_INT(round * limit.most, limit.count, "the refused ones never run");
+    }
+    vigil_remote_drop(limit.remote);
     rig_close(&rig);
 }
 

@@ -81,6 +81,7 @@ static struct {
     vigil_ns now;
     struct vigil__signal_sink *sink;
     int inside; /* handlers */
+    bool closed, woken_late;
 } machine;
 
 static bool not_signalled(void *arg)
@@ -101,6 +102,7 @@ static int model_open(void **self, const struct vigil__backend_config *config,
 static void model_close(void *self)
 {
     (void)self;
+    machine.closed = true;
 }
 
 static int model_wait(void *self, struct vigil__record *records, int cap, vigil_ns timeout_ns)
@@ -124,6 +126,7 @@ static int model_wake(void *self)
     switch_point();
     machine.signalled = true;
     switch_point();
+    machine.woken_late = machine.woken_late || machine.closed; /* and freed since the call */
     return 0;
 }
 
@@ -356,6 +359,8 @@ static void run_prepare(uint64_t seed)
 
 static void run_check(void)
 {
+    if (machine.woken_late)
+        fault("a closed loop is woken");
     for (int poster = 0; poster <= POSTERS_MAX; poster++)
         for (int i = 0; i < run.posted[poster]; i++) {
             const struct post_note *note = &run.notes[poster][i];
