@@ -361,6 +361,8 @@ CONFORM(a_loop_may_be_closed_with_it)
     for (int turns = 0; turns < 2000 && status >= 0; turns++)
         status = vigil_loop_turn(rig.loop, VIGIL_MS(10));
     EQ_INT(VIGIL_ECANCELED, status);
+    if (status != VIGIL_ECANCELED)
+        vigil_loop_close(rig.loop); /* it never came to that */
     EQ_INT(1, rig.closed);
     OK_ALLOCATOR_EMPTY(&rig.memory);
     close(fd);
