@@ -436,6 +436,13 @@ void vigil__output_cut_short(vigil_loop *loop, struct vigil__conn *c, int res);
 
 /* ---- straight.c ---- */
 
+/* Whether `data`, to which its input came straight, has passed that on: it counts as queued, and is
+ * no piece. */
+static inline bool vigil__straight_passed(const struct vigil__conn *c)
+{
+    return c->busy->queued > 0 && c->busy->head == NULL;
+}
+
 /* Serves connections that can go the straight way, up to the first record of something else.
  * Answers how many records that were. */
 int vigil__straight(vigil_loop *loop, const struct vigil__record *records, int count);

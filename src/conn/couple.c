@@ -80,11 +80,13 @@ void vigil__couple_closed(vigil_loop *loop, struct vigil__conn *c)
     }
     if (to != NULL && to != c) {
         to->busy->couple_from = (vigil_conn){ 0 };
+        vigil__output_later(loop, to); /* where it rests, if that was all */
         if (c->why != VIGIL_OK)
             vigil__conn_reset(loop, to, VIGIL_ECANCELED);
     }
     if (from != NULL && from != c) {
         from->busy->couple_to = (vigil_conn){ 0 };
+        vigil__output_later(loop, from);
         if (c->why != VIGIL_OK || (!from->eof_told && !from->finishing))
             vigil__conn_reset(loop, from, VIGIL_ECANCELED);
     }

@@ -121,6 +121,7 @@ int vigil_conn_info_get(vigil_loop *loop, vigil_conn conn, vigil_conn_info *out)
     int status = vigil__conn_seen(loop, conn, &c);
     if (status != 0)
         return status;
+    vigil_ns progress = vigil__gaps_latest(&loop->gaps, c->moved_at);
     *out = (vigil_conn_info){
         .state = conn_state(c),
         .queued = c->busy->queued,
@@ -128,7 +129,7 @@ int vigil_conn_info_get(vigil_loop *loop, vigil_conn conn, vigil_conn_info *out)
         .bytes_in = c->bytes_in,
         .bytes_out = c->bytes_out,
         .opened = c->opened_at,
-        .progress = vigil__gaps_latest(&loop->gaps, c->moved_at),
+        .progress = progress < loop->now ? progress : loop->now,
         .waiting_for = conn_waiting_for(c),
         .blocked_on = c->busy->blocked_on,
         .listener = vigil__conn_shared(loop, c)->listener,

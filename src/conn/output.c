@@ -73,6 +73,7 @@ void vigil__output_lowered(vigil_loop *loop, struct vigil__conn *c)
     if (c->busy->queued > (c->wake_at_empty ? 0 : vigil__conn_limits(loop, c)->out_low))
         return;
     c->cut = false;
+    c->wake_at_empty = false;
     if (c->writable_due) {
         c->writable_due = false;
         vigil__conn_todo(loop, c, VIGIL__TODO_WRITABLE);
@@ -97,6 +98,17 @@ void vigil__output_later(vigil_loop *loop, struct vigil__conn *c)
 
 /* ---- queueing ---- */
 
+/* More is to be sent.  What is passed straight on stands before it in the queue, or not at all. */
+static void output_behind(vigil_loop *loop, struct vigil__conn *c)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    if (conns->reader != c)
+        return;
+    conns->straight.v = 0;
+    if (vigil__straight_passed(c))
+        vigil__output_passed(loop, c);
+}
+
 /* Whether a message of `n` bytes may be queued whole now. */
 static int output_admit(vigil_loop *loop, vigil_conn conn, size_t n, struct vigil__conn **out)
 {
@@ -114,6 +126,7 @@ static int output_admit(vigil_loop *loop, vigil_conn conn, size_t n, struct vigi
         output_cut(loop, c, false);
         return VIGIL_EFULL;
     }
+    output_behind(loop, c);
     return 0;
 }
 
@@ -297,9 +310,9 @@ void vigil__output_passed(vigil_loop *loop, struct vigil__conn *c)
 static inline bool passes_straight(const vigil_loop *loop, vigil_conn conn, const void *p, size_t n)
 {
     const struct vigil__conns *conns = vigil__conns(loop);
-    return conns != NULL && conn.v == conns->straight.v && conn.v != 0 &&
+    return conns != NULL && vigil__loop_here(loop) && conn.v == conns->straight.v && conn.v != 0 &&
            p == conns->reading->data && n == conns->reader->busy->held_len &&
-           conns->reader->unsteady == 0 && vigil__loop_here(loop);
+           conns->reader->unsteady == 0;
 }
 
 VIGIL_APART static size_t send_queued(vigil_loop *loop, vigil_conn conn, const void *p, size_t n)
@@ -428,11 +441,7 @@ int vigil_send_file(vigil_loop *loop, vigil_conn conn, vigil_fd file, int64_t of
 VIGIL_APART static struct vigil__piece *piece_append(vigil_loop *loop, struct vigil__conn *c)
 {
     struct vigil__conns *conns = vigil__conns(loop);
-    if (conns->reader == c) {
-        conns->straight.v = 0; /* what is passed straight on stands before this, or not at all */
-        if (c->busy->head == NULL && c->busy->queued > 0)
-            vigil__output_passed(loop, c);
-    }
+    output_behind(loop, c);
     if (vigil__conn_busy(loop, c) == NULL)
         return NULL;
     struct vigil__piece *piece = conns->free_pieces;

@@ -18,7 +18,7 @@ enum { STRAIGHT_READS_MAX = 4 }; /* as op_ready.c has it: full buffers before ot
 VIGIL_APART static bool straight_take(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
-    if (vigil__memory_short(loop) || !vigil__piece_spare(loop))
+    if (!vigil__piece_spare(loop))
         return false;
     if (conns->part == NULL)
         conns->part = vigil__busy_get(loop);
@@ -64,7 +64,7 @@ VIGIL_COLD static void straight_ends(vigil_loop *loop, struct vigil__conn *c,
                                      const vigil_conn_ops *ops, size_t used)
 {
     straight_keep(loop, c);
-    if (c->busy->head == NULL && c->busy->queued > 0)
+    if (vigil__straight_passed(c))
         vigil__output_passed(loop, c);
     vigil__conns(loop)->reading = NULL; /* it is the connection's now */
     vigil__input_offered(loop, c, ops, used);
@@ -142,14 +142,14 @@ static inline bool straight_message(vigil_loop *loop, struct vigil__conns *conns
     busy->held_len = 0;
     if (busy->queued > 0)
         straight_send(loop, conns, c, buf->data, n);
-    vigil__callback_counted(loop, "data");
-    if (VIGIL_UNLIKELY(conns->waiting[VIGIL__LIST_FLUSH] > 0 || buf->refs > 1)) {
-        straight_others(loop, c);
-        return false;
-    }
-    if (VIGIL_LIKELY(busy == conns->part)) /* with nothing in it, or there would be a flush */
+    bool others = conns->waiting[VIGIL__LIST_FLUSH] > 0 || buf->refs > 1;
+    if (VIGIL_LIKELY(!others && busy == conns->part)) /* with nothing in it, or it would flush */
         c->busy = vigil__conn_not_busy();
-    return true;
+    vigil__callback_counted(loop, "data"); /* who hears of a stall may do anything */
+    if (VIGIL_LIKELY(!others && c->unsteady == 0 && conns->waiting[VIGIL__LIST_FLUSH] == 0))
+        return true;
+    straight_others(loop, c);
+    return false;
 }
 
 /* Its input has ended, or failed. */
@@ -197,7 +197,7 @@ int vigil__straight(vigil_loop *loop, const struct vigil__record *records, int c
     struct vigil__conns *conns = vigil__conns(loop);
     struct vigil__conn *c = straight_conn(loop, records);
     bool ready = conns->reading != NULL && conns->part != NULL;
-    if (c == NULL || (!ready && !straight_take(loop)))
+    if (c == NULL || vigil__memory_short(loop) || (!ready && !straight_take(loop)))
         return 0;
     struct vigil__buf *buf = conns->reading;
     const struct vigil__record *record = records, *end = records + count;
