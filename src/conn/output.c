@@ -98,14 +98,10 @@ void vigil__output_later(vigil_loop *loop, struct vigil__conn *c)
 
 /* ---- queueing ---- */
 
-/* More is to be sent.  What is passed straight on stands before it in the queue, or not at all. */
+/* More is to be sent: what was passed straight on stands before it in the queue. */
 static void output_behind(vigil_loop *loop, struct vigil__conn *c)
 {
-    struct vigil__conns *conns = vigil__conns(loop);
-    if (conns->reader != c)
-        return;
-    conns->straight.v = 0;
-    if (vigil__straight_passed(c))
+    if (vigil__conn_in_data(loop, c) && vigil__straight_passed(c))
         vigil__output_passed(loop, c);
 }
 
