@@ -518,7 +518,7 @@ void vigil__conn_close(vigil_loop *loop, struct vigil__conn *c, int why)
     c->todo = 0;
     (void)vigil__input_cancel(loop, c); /* conn_free waits for what is still under way */
     (void)vigil__op_cancel(loop, &c->busy->op_out);
-    vigil__input_unblock(loop, c);
+    vigil__input_unblock(c);
     vigil__wait_nowhere(loop, c);
     vigil__wait(loop, c, VIGIL__LIST_CLOSES);
     vigil__waiters_wake(loop, c);

@@ -365,7 +365,7 @@ int vigil__conn_new(vigil_loop *loop, void *ctx, struct vigil__shared *shared,
 void vigil__conn_undo(vigil_loop *loop, struct vigil__conn *c);
 /* Gives it its socket. */
 void vigil__conn_socket(struct vigil__conn *c, vigil_fd fd);
-/* It is connected: `open` is called from the turn. */
+/* There is this to do for it, in the turn: bits of vigil__todo. */
 void vigil__conn_todo(vigil_loop *loop, struct vigil__conn *c, unsigned todo);
 /* Begins its end; `close` follows in this turn.  Twice is once. */
 void vigil__conn_close(vigil_loop *loop, struct vigil__conn *c, int why);
@@ -404,9 +404,16 @@ void vigil__input_eof(vigil_loop *loop, struct vigil__conn *c);
 void vigil__input_finish(vigil_loop *loop, struct vigil__conn *c);
 /* Drops what is held, and counts it. */
 void vigil__input_drop(vigil_loop *loop, struct vigil__conn *c);
+/* Uses up the first `n` bytes of what is held. */
+void vigil__input_consume(vigil_loop *loop, struct vigil__conn *c, size_t n);
+/* Whether its input is to wait: for a resume, for memory, or for another's output. */
+static inline bool vigil__input_waits(const struct vigil__conn *c)
+{
+    return c->paused || c->memory_wait || c->busy->blocked_on.v != 0;
+}
 /* Its input waits for the output of `target`; or no more. */
-void vigil__input_block_on(vigil_loop *loop, struct vigil__conn *c, struct vigil__conn *target);
-void vigil__input_unblock(vigil_loop *loop, struct vigil__conn *c);
+void vigil__input_block_on(struct vigil__conn *c, struct vigil__conn *target);
+void vigil__input_unblock(struct vigil__conn *c);
 
 /* ---- output.c ---- */
 

@@ -23,8 +23,8 @@ int vigil_couple(vigil_loop *loop, vigil_conn from, vigil_conn to)
     }
     source->busy->couple_to = to;
     target->busy->couple_from = from;
-    vigil__output_later(loop, target);  /* it is no idle one any more */
-    vigil__input_unblock(loop, source); /* from now on only `to` holds it up */
+    vigil__output_later(loop, target); /* it is no idle one any more */
+    vigil__input_unblock(source);      /* from now on only `to` holds it up */
     vigil__conn_todo(loop, source, VIGIL__TODO_OFFER | VIGIL__TODO_READ);
     if (source->eof_told || source->finishing)
         return vigil_end(loop, to); /* nothing comes any more */
@@ -41,8 +41,7 @@ static size_t couple_room(const vigil_loop *loop, const struct vigil__conn *targ
 void vigil__couple_offer(vigil_loop *loop, struct vigil__conn *from)
 {
     struct vigil__conn *to = vigil__conn_find(loop, from->busy->couple_to);
-    bool waits = from->paused || from->memory_wait || from->busy->blocked_on.v != 0;
-    if (to == NULL || from->busy->held_len == 0 || waits)
+    if (to == NULL || from->busy->held_len == 0 || vigil__input_waits(from))
         return;
     if (to->end_asked) { /* it takes no more: what comes for it goes nowhere */
         vigil__input_drop(loop, from);
@@ -53,18 +52,13 @@ void vigil__couple_offer(vigil_loop *loop, struct vigil__conn *from)
     size_t took = n > 0 ? vigil__output_take(loop, to, from->busy->held, p, n) : 0;
     if (took > 0)
         vigil__output_later(loop, to);
-    from->busy->held_at += took;
-    from->busy->held_len -= took;
-    if (from->busy->held_len == 0) {
-        vigil__buf_drop(&loop->pool, from->busy->held);
-        from->busy->held = NULL;
-        from->busy->held_at = 0;
-    } else if (took < n) {
+    vigil__input_consume(loop, from, took);
+    if (took < n) {
         vigil__memory_wait(loop, from);
-    } else {
+    } else if (from->busy->held_len > 0) {
         to->wake_at_empty = !to->cut && to->busy->queued <= vigil__conn_limits(loop, to)->out_low;
         to->cut = true;
-        vigil__input_block_on(loop, from, to);
+        vigil__input_block_on(from, to);
     }
     if (from->eof_seen && from->busy->held_len == 0 && !from->eof_told)
         vigil__conn_todo(loop, from, VIGIL__TODO_EOF);

@@ -14,18 +14,13 @@
 static void input_after(vigil_loop *loop, struct vigil__conn *c);
 static void input_drained(vigil_loop *loop, struct vigil__conn *c);
 
-static bool input_waits(const struct vigil__conn *c)
-{
-    return c->paused || c->memory_wait || c->busy->blocked_on.v != 0;
-}
-
 /* ---- reading or not ---- */
 
 static bool input_wanted(const struct vigil__conn *c)
 {
     if (c->eof_seen || c->unopened || vigil__conn_port(c, true) == NULL)
         return false;
-    return c->finishing ? !c->memory_wait : !input_waits(c);
+    return c->finishing ? !c->memory_wait : !vigil__input_waits(c);
 }
 
 /* Whether somebody listens to what still comes.  Who paused may wait for output that has failed,
@@ -146,18 +141,16 @@ void vigil__input_update(vigil_loop *loop, struct vigil__conn *c)
         vigil__input_record(loop, c, &record);
 }
 
-void vigil__input_unblock(vigil_loop *loop, struct vigil__conn *c)
+void vigil__input_unblock(struct vigil__conn *c)
 {
-    (void)loop;
     if (c->busy->blocked_on.v == 0)
         return;
     vigil__list_remove(&c->busy->blocked);
     c->busy->blocked_on = (vigil_conn){ 0 };
 }
 
-void vigil__input_block_on(vigil_loop *loop, struct vigil__conn *c, struct vigil__conn *target)
+void vigil__input_block_on(struct vigil__conn *c, struct vigil__conn *target)
 {
-    (void)loop;
     c->busy->blocked_on = vigil__conn_handle(target);
     vigil__list_append(&target->busy->waiters, &c->busy->blocked);
 }
@@ -170,8 +163,7 @@ int vigil_pause(vigil_loop *loop, vigil_conn conn)
         return status;
     if (!c->finishing) {
         c->paused = true;
-        if (!vigil__conn_in_data(loop,
-                                 c)) /* what that answers counts; it looks at this behind it */
+        if (!vigil__conn_in_data(loop, c)) /* what that answers counts; then this is looked at */
             vigil__input_update(loop, c);
     }
     return 0;
@@ -266,7 +258,7 @@ static bool held_join(vigil_loop *loop, struct vigil__conn *c, const struct vigi
     return true;
 }
 
-static void held_consume(vigil_loop *loop, struct vigil__conn *c, size_t n)
+void vigil__input_consume(vigil_loop *loop, struct vigil__conn *c, size_t n)
 {
     c->busy->held_at += n;
     c->busy->held_len -= n;
@@ -337,7 +329,7 @@ void vigil__input_record(vigil_loop *loop, struct vigil__conn *c, struct vigil__
         input_end(loop, c);
         break;
     case VIGIL__EAGAIN:
-        if (!c->finishing && !input_waits(c))
+        if (!c->finishing && !vigil__input_waits(c))
             input_drained(loop, c);
         else
             vigil__conn_todo(loop, c, VIGIL__TODO_READ); /* it was asked before that: asks anew */
@@ -395,7 +387,7 @@ static void input_block(vigil_loop *loop, struct vigil__conn *c)
         vigil__conn_todo(loop, c, VIGIL__TODO_OFFER);
         return;
     }
-    vigil__input_block_on(loop, c, target);
+    vigil__input_block_on(c, target);
 }
 
 /* `data` used some of what it was offered.  Whether it is to be called again for the rest. */
@@ -407,7 +399,7 @@ static bool offer_again(vigil_loop *loop, struct vigil__conn *c, const vigil_con
     if (c->finishing || c->closing)
         return false;
     if (used > 0)
-        held_consume(loop, c, used);
+        vigil__input_consume(loop, c, used);
     if (c->busy->held_len > 0 && cut && !c->paused)
         input_block(loop, c);
     bool others = vigil__conn_ops(loop, c) != ops; /* they are offered what those before left */
@@ -417,7 +409,7 @@ static bool offer_again(vigil_loop *loop, struct vigil__conn *c, const vigil_con
 /* What is held now stays so for a while. */
 static void offer_ends(vigil_loop *loop, struct vigil__conn *c)
 {
-    c->offer_due = input_waits(c);
+    c->offer_due = vigil__input_waits(c);
     if (c->finishing && !c->closing)
         vigil__input_drop(loop, c);
     held_settle(loop, c);
@@ -434,7 +426,7 @@ void vigil__input_offer(vigil_loop *loop, struct vigil__conn *c)
             input_after(loop, c);
         return;
     }
-    while (c->busy->held_len > 0 && !input_waits(c) && !c->finishing && !c->closing &&
+    while (c->busy->held_len > 0 && !vigil__input_waits(c) && !c->finishing && !c->closing &&
            c->busy->couple_to.v == 0) {
         c->todo &= VIGIL__TODO_ALL ^ VIGIL__TODO_OFFER; /* this is it: nobody hears it twice */
         const vigil_conn_ops *ops = vigil__conn_ops(loop, c);
@@ -463,7 +455,7 @@ void vigil__input_offered(vigil_loop *loop, struct vigil__conn *c, const vigil_c
 static bool input_steady(const vigil_loop *loop, const struct vigil__conn *c)
 {
     return c->busy->held_len == 0 && c->in.active && c->in.multi && !c->drain && !c->eof_seen &&
-           !c->finishing && !input_waits(c) && !vigil__memory_short(loop);
+           !c->finishing && !vigil__input_waits(c) && !vigil__memory_short(loop);
 }
 
 /* What follows when `data` has had its say: the end of input, the limit, or more reading. */
@@ -471,7 +463,7 @@ static void input_after(vigil_loop *loop, struct vigil__conn *c)
 {
     if (VIGIL_LIKELY(input_steady(loop, c)))
         return;
-    bool waits = input_waits(c);
+    bool waits = vigil__input_waits(c);
     if (c->eof_seen && !waits) {
         if (!c->eof_told)
             vigil__conn_todo(loop, c, VIGIL__TODO_EOF);
@@ -490,7 +482,7 @@ static void input_after(vigil_loop *loop, struct vigil__conn *c)
 
 void vigil__input_eof(vigil_loop *loop, struct vigil__conn *c)
 {
-    if (!c->eof_seen || c->eof_told || input_waits(c))
+    if (!c->eof_seen || c->eof_told || vigil__input_waits(c))
         return;
     if ((c->todo & VIGIL__TODO_OFFER) != 0)
         return; /* it was blocked, and is asked first: that looks at the end again */
@@ -521,7 +513,7 @@ void vigil__input_finish(vigil_loop *loop, struct vigil__conn *c)
         return;
     c->finishing = true;
     c->paused = false;
-    vigil__input_unblock(loop, c);
+    vigil__input_unblock(c);
     if (!vigil__conn_in_data(loop, c))
         vigil__input_drop(loop, c);
     if (c->eof_seen)

@@ -86,7 +86,7 @@ void vigil__waiters_wake(vigil_loop *loop, struct vigil__conn *c)
     struct vigil__link *waiters = &c->busy->waiters;
     while (c->busy->conn != NULL && !vigil__list_empty(waiters)) {
         struct vigil__busy *waiter = VIGIL_OWNER(waiters->next, struct vigil__busy, blocked);
-        vigil__input_unblock(loop, waiter->conn);
+        vigil__input_unblock(waiter->conn);
         vigil__conn_todo(loop, waiter->conn, VIGIL__TODO_OFFER | VIGIL__TODO_READ);
     }
 }
@@ -657,7 +657,7 @@ static void output_failed(vigil_loop *loop, struct vigil__conn *c, int why)
     vigil__output_drop(loop, c);
     unsigned offer = 0; /* only to one that waited for this very output: others want more */
     if (c->busy->blocked_on.v == vigil__conn_handle(c).v) {
-        vigil__input_unblock(loop, c);
+        vigil__input_unblock(c);
         offer = VIGIL__TODO_OFFER;
     }
     vigil__conn_todo(loop, c, offer | VIGIL__TODO_READ);

@@ -11,8 +11,6 @@
  */
 #include "conn/conn.h"
 
-enum { STRAIGHT_READS_MAX = 4 }; /* as op_ready.c has it: full buffers before others' turn */
-
 /* What is received into, kept from the first message of a turn to the last.  False: for want of
  * memory, or while that is short, each has to see for itself what it can have. */
 VIGIL_APART static bool straight_take(vigil_loop *loop)
@@ -203,7 +201,7 @@ int vigil__straight(vigil_loop *loop, const struct vigil__record *records, int c
     const struct vigil__record *record = records, *end = records + count;
     for (int reads = 0; c != NULL;) {
         int how = straight_once(loop, conns, c, buf);
-        if (VIGIL_UNLIKELY(how == FULL) && ++reads < STRAIGHT_READS_MAX && !loop->closing)
+        if (VIGIL_UNLIKELY(how == FULL) && ++reads < VIGIL__READS_MAX && !loop->closing)
             continue;
         reads = 0;
         c = ++record < end && VIGIL_LIKELY(how != ODD) ? straight_conn(loop, record) : NULL;

@@ -345,15 +345,17 @@ static int turn_wait(vigil_loop *loop, vigil_ns timeout)
 static void turn_records(vigil_loop *loop, int count)
 {
     vigil__ports_refused(loop);
-    for (int i = 0; i < count;) { /* all: even a loop that closes must have its last records */
+    for (int i = 0; i < count; i++) { /* all: even a loop that closes must have its last records */
         struct vigil__record *record = &loop->records[i];
-        int served = loop->above != NULL ? loop->above->straight(loop, record, count - i) : 0;
-        i += served > 0 ? served : 1;
-        if (served > 0)
-            continue;
+        int served = 0;
         switch (vigil__key_class(record->key)) {
         case VIGIL__KEY_WATCH:
-            vigil__port_ready(loop, record->key, (uint32_t)record->res);
+            if (loop->above != NULL)
+                served = loop->above->straight(loop, record, count - i);
+            if (served > 0)
+                i += served - 1; /* this one among them */
+            else
+                vigil__port_ready(loop, record->key, (uint32_t)record->res);
             break;
         case VIGIL__KEY_OP:
             loop->above->record(loop, record);
@@ -391,10 +393,8 @@ static void loop_free(vigil_loop *loop)
 
 void vigil_stats_get(const vigil_loop *loop, vigil_stats *out)
 {
-    vigil_loop *ours = (vigil_loop *)(uintptr_t)loop;
-    if (atomic_load_explicit(&ours->owner, memory_order_relaxed) == vigil__thread_mark() &&
-        loop->above != NULL)
-        loop->above->tally(ours);
+    if (loop->above != NULL && vigil__loop_here(loop))
+        loop->above->tally((vigil_loop *)(uintptr_t)loop);
 #define STATS_LOAD(name, text)                                                     \
     out->name = atomic_load_explicit(&((vigil_loop *)(uintptr_t)loop)->stats.name, \
                                      memory_order_relaxed);

@@ -19,7 +19,8 @@
 #include "poller/backend.h"
 
 enum {
-    VIGIL__RECORDS_MAX = 256,    /* records taken per wait: a turn's worth, then timers run again */
+    VIGIL__RECORDS_MAX = 256, /* records taken per wait: a turn's worth, then timers run again */
+    VIGIL__READS_MAX = 4,     /* full buffers from one connection before others have their turn */
     VIGIL__CALLBACKS_CLOCK = 32, /* callbacks between two looks at the clock */
     VIGIL__STALL_TURNS = 1000,   /* turns timed callback by callback after a stall */
 };

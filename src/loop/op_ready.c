@@ -9,7 +9,6 @@
 #include "loop/loop.h"
 
 enum {
-    READS_MAX = 4,    /* full buffers from one connection before the others have their turn */
     ACCEPTS_MAX = 64, /* newcomers from one listener before those already here have theirs */
 };
 
@@ -271,7 +270,7 @@ static void perform_accepts(vigil_loop *loop, struct vigil__op *op)
 static void perform_reads(vigil_loop *loop, struct vigil__op *op)
 {
     bool multi = (op->flags & VIGIL__OP_MULTI) != 0;
-    int rounds = (op->flags & VIGIL__OP_BLOCKING) != 0 ? 1 : READS_MAX;
+    int rounds = (op->flags & VIGIL__OP_BLOCKING) != 0 ? 1 : VIGIL__READS_MAX;
     uint32_t generation = op->port->slot.generation;
     for (int i = 0; i < rounds; i++) {
         struct vigil__record record = { .key = op->key };

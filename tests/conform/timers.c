@@ -130,18 +130,26 @@ static vigil_ns stopped_clock(void *self)
     return stopped_at;
 }
 
+/* A loop on this machine, but for the clock, which stands still. */
+static vigil_loop *loop_on_stopped_clock(const char *backend, vigil_host *host)
+{
+    vigil_loop_options options = { .backend = backend, .host = host };
+    vigil_loop *loop;
+    *host = *vigil__host_system();
+    stopped_at = VIGIL_S(100);
+    host->now = stopped_clock;
+    REQUIRE(vigil_loop_open(&loop, &options) == 0);
+    return loop;
+}
+
 /* By a clock that stands still meanwhile, so that they are due at the very same time. */
 CONFORM(timers_of_the_same_time_fire_in_the_order_in_which_they_were_set)
 {
     enum { COUNT = 100 };
     struct sequence sequence = { 0 };
     struct numbered timers[COUNT];
-    vigil_host host = *vigil__host_system();
-    vigil_loop_options options = { .backend = backend, .host = &host };
-    vigil_loop *loop;
-    stopped_at = VIGIL_S(100);
-    host.now = stopped_clock;
-    REQUIRE(vigil_loop_open(&loop, &options) == 0);
+    vigil_host host;
+    vigil_loop *loop = loop_on_stopped_clock(backend, &host);
     for (int i = 0; i < COUNT; i++) {
         timers[i] = (struct numbered){ &sequence, i };
         EQ_INT(0, vigil_after(loop, VIGIL_MS(1), in_sequence, &timers[i], NULL));
@@ -296,12 +304,8 @@ CONFORM(set_in_the_place_of_one_that_was_due)
 {
     struct pair pair = { .status = 1 };
     int other = 0;
-    vigil_host host = *vigil__host_system();
-    vigil_loop_options options = { .backend = backend, .host = &host };
-    vigil_loop *loop;
-    stopped_at = VIGIL_S(100);
-    host.now = stopped_clock;
-    REQUIRE(vigil_loop_open(&loop, &options) == 0);
+    vigil_host host;
+    vigil_loop *loop = loop_on_stopped_clock(backend, &host);
     EQ_INT(0, vigil_after(loop, 0, set_for_other, &pair, &pair.self));
     EQ_INT(0, vigil_after(loop, 0, count_timer, &other, &pair.other));
     EQ_INT(1, vigil_loop_turn(loop, VIGIL_NOWAIT));
