@@ -80,6 +80,7 @@ struct vigil__conn *vigil__conn_find(vigil_loop *loop, vigil_conn conn)
 {
     if (loop->above == NULL || vigil__loop_check(loop) != 0)
         return NULL;
+    vigil__straight_look(loop);
     struct vigil__conn *c = vigil__slab_find(&vigil__conns(loop)->conns, conn.v);
     return c != NULL && !c->closing ? c : NULL;
 }
@@ -98,6 +99,7 @@ int vigil__conn_seen(vigil_loop *loop, vigil_conn conn, struct vigil__conn **out
     int status = vigil__loop_check(loop);
     if (status != 0)
         return status;
+    vigil__straight_look(loop);
     *out = loop->above != NULL ? vigil__slab_find(&vigil__conns(loop)->conns, conn.v) : NULL;
     return *out != NULL ? 0 : VIGIL_ESTALE;
 }
@@ -698,6 +700,7 @@ static bool conns_alive(const vigil_loop *loop)
 static void conns_drain(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
+    vigil__straight_look(loop);
     for (struct vigil__link *at = conns->all_listeners.next, *next; at != &conns->all_listeners;
          at = next) {
         next = at->next;

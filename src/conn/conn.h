@@ -193,9 +193,10 @@ struct vigil__conns {
     uint32_t shared_room;
     struct vigil__piece *free_pieces; /* kept for reuse */
     uint32_t free_count;
-    struct vigil__piece *spare;    /* for what was passed on and did not go */
-    struct vigil__buf *reading;    /* what messages are received into that go the straight way, */
-    struct vigil__busy *part;      /* and what their connections have meanwhile */
+    struct vigil__piece *spare;    /* for what was passed straight on, and did not go */
+    struct vigil__buf *reading;    /* what messages are received into that go the straight way */
+    struct vigil__buf *offered;    /* what holds the message that is on it */
+    struct vigil__busy *part;      /* what its connection gets if it needs any */
     struct vigil__busy *free_busy; /* kept for reuse */
     uint32_t busy_count;           /* of them, those in use among them */
     struct vigil__heap deadlines;  /* owner: the slot of a connection */
@@ -213,7 +214,6 @@ struct vigil__conns {
     bool listeners_work; /* some listener has to take the last who wait, or to ask again */
 
     struct vigil__conn *reader; /* whose `data` runs */
-    vigil_conn straight;        /* the same, while what it is offered may be passed straight on */
     uint64_t cut_on;            /* in there: the connection that took less, or VIGIL__CUT_MEMORY */
 
     /* Of this turn, to be added to the loop's. */
@@ -443,6 +443,14 @@ void vigil__output_cut_short(vigil_loop *loop, struct vigil__conn *c, int res);
 
 /* ---- straight.c ---- */
 
+/* A callback to which its input comes straight does more than to pass that on, or it did not go:
+ * from now on the connection looks as it does to all others. */
+void vigil__straight_lend(vigil_loop *loop);
+static inline void vigil__straight_look(vigil_loop *loop)
+{
+    if (VIGIL_UNLIKELY(loop->offer.conn != VIGIL__OFFER_NONE))
+        vigil__straight_lend(loop);
+}
 /* Whether `data`, to which its input came straight, has passed that on: it counts as queued, and is
  * no piece. */
 static inline bool vigil__straight_passed(const struct vigil__conn *c)

@@ -222,6 +222,7 @@ static void dump_listener(vigil_loop *loop, struct vigil__listener *l, vigil_tex
 void vigil__conns_dump(vigil_loop *loop, vigil_text_fn *write, void *arg)
 {
     struct vigil__conns *conns = vigil__conns(loop);
+    vigil__straight_look(loop);
     for (struct vigil__link *at = conns->all_listeners.next; at != &conns->all_listeners;
          at = at->next)
         dump_listener(loop, VIGIL_OWNER(at, struct vigil__listener, all), write, arg);

@@ -285,11 +285,10 @@ void vigil__output_passed(vigil_loop *loop, struct vigil__conn *c)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     struct vigil__piece *piece = conns->spare;
-    struct vigil__buf *buf = conns->reading;
     size_t n = c->busy->queued;
     conns->spare = NULL;
-    *piece = (struct vigil__piece){ .buf = vigil__buf_keep(buf),
-                                    .p = buf->data,
+    *piece = (struct vigil__piece){ .buf = vigil__buf_keep(conns->offered),
+                                    .p = loop->offer.p,
                                     .n = n,
                                     .shared = true,
                                     .passing = true,
@@ -302,13 +301,11 @@ void vigil__output_passed(vigil_loop *loop, struct vigil__conn *c)
 }
 
 /* Whether this is all that a `data` is offered, to which it came straight, and goes back to who
- * brought it, with nothing before it: then straight.c sends it. */
+ * brought it, and nothing else was done before: then straight.c sends it. */
 static inline bool passes_straight(const vigil_loop *loop, vigil_conn conn, const void *p, size_t n)
 {
-    const struct vigil__conns *conns = vigil__conns(loop);
-    return conns != NULL && vigil__loop_here(loop) && conn.v == conns->straight.v && conn.v != 0 &&
-           p == conns->reading->data && n == conns->reader->busy->held_len &&
-           conns->reader->unsteady == 0;
+    const struct vigil__offer *offer = &loop->offer;
+    return vigil__loop_here(loop) && conn.v == offer->conn && p == offer->p && n == offer->n;
 }
 
 VIGIL_APART static size_t send_queued(vigil_loop *loop, vigil_conn conn, const void *p, size_t n)
@@ -334,9 +331,7 @@ size_t vigil_send(vigil_loop *loop, vigil_conn conn, const void *p, size_t n)
 {
     if (VIGIL_UNLIKELY(!passes_straight(loop, conn, p, n)))
         return send_queued(loop, conn, p, n);
-    struct vigil__conns *conns = vigil__conns(loop);
-    conns->straight.v = 0;
-    conns->reader->busy->queued = n;
+    loop->offer.conn = VIGIL__OFFER_PASSED;
     return n;
 }
 

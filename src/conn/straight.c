@@ -5,9 +5,11 @@
  *
  * On a backend that tells readiness, a connection on which nothing waits needs no record, no
  * operation and no queue for that.  So this does at once what op_ready.c, input.c and output.c do
- * in steps, for as long as all goes as it mostly does.  Whatever else comes up, a rest that is
- * held, a send that is cut short, a pause, an end, is put into the form in which they know it, and
- * is theirs.
+ * in steps, for as long as all goes as it mostly does: `data` uses all, and does nothing but pass
+ * it on to who brought it, or not even that.  Nothing is written into the connection meanwhile but
+ * what was counted.  As soon as a callback looks at any connection, or something else comes up, a
+ * rest that is held, a send that is cut short, it is put into the form in which the others know
+ * it, and is theirs.
  */
 #include "conn/conn.h"
 
@@ -47,8 +49,41 @@ static inline bool conn_steady(const struct vigil__conn *c)
                                 (busy->head == NULL && busy->couple_to.v == 0));
 }
 
-/* What the connection has of the loop's for its message is needed by it any longer. */
-VIGIL_COLD static void straight_keep(vigil_loop *loop, struct vigil__conn *c)
+/* ---- leaving it ---- */
+
+static inline void offer_ends(vigil_loop *loop, struct vigil__conns *conns)
+{
+    loop->offer.conn = VIGIL__OFFER_NONE;
+    conns->reader = NULL;
+}
+
+void vigil__straight_lend(vigil_loop *loop)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    struct vigil__conn *c = conns->reader;
+    bool passed = loop->offer.conn == VIGIL__OFFER_PASSED;
+    loop->offer.conn = VIGIL__OFFER_NONE;
+    if (c->busy == &vigil__not_busy) {
+        conns->part->conn = c;
+        c->busy = conns->part;
+    }
+    c->busy->held = conns->offered;
+    c->busy->held_at = (size_t)((const uint8_t *)loop->offer.p - conns->offered->data);
+    c->busy->held_len = loop->offer.n;
+    c->busy->queued = passed ? loop->offer.n : 0;
+    conns->cut_on = 0;
+}
+
+/* `data` has returned: nothing is held any more. */
+static void straight_unhold(struct vigil__busy *busy)
+{
+    busy->held = NULL;
+    busy->held_at = 0;
+    busy->held_len = 0;
+}
+
+/* What the connection has of the loop's is needed by it any longer. */
+static void straight_keep(vigil_loop *loop, struct vigil__conn *c)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     if (c->busy != conns->part)
@@ -57,20 +92,21 @@ VIGIL_COLD static void straight_keep(vigil_loop *loop, struct vigil__conn *c)
     conns->part = NULL;
 }
 
-/* `data` has had its say, and something is otherwise than it mostly is. */
-VIGIL_COLD static void straight_ends(vigil_loop *loop, struct vigil__conn *c,
-                                     const vigil_conn_ops *ops, size_t used)
+/* `data` used less than all, or something is otherwise now than it mostly is. */
+static void straight_left(vigil_loop *loop, struct vigil__conn *c, const vigil_conn_ops *ops,
+                          size_t used)
 {
+    struct vigil__conns *conns = vigil__conns(loop);
     straight_keep(loop, c);
     if (vigil__straight_passed(c))
         vigil__output_passed(loop, c);
-    vigil__conns(loop)->reading = NULL; /* it is the connection's now */
+    conns->reading = NULL; /* it is the connection's now */
     vigil__input_offered(loop, c, ops, used);
     vigil__conn_rest(loop, c);
 }
 
-/* Callbacks queued something, or somebody sends the buffer on by reference. */
-VIGIL_COLD static void straight_others(vigil_loop *loop, struct vigil__conn *c)
+/* What is queued leaves, and may have the buffer that was received into. */
+static void straight_others(vigil_loop *loop, struct vigil__conn *c)
 {
     straight_keep(loop, c);
     vigil__conns_flush(loop);
@@ -78,76 +114,51 @@ VIGIL_COLD static void straight_others(vigil_loop *loop, struct vigil__conn *c)
     vigil__conn_rest(loop, c);
 }
 
-/* The system took less than all that was passed on, or failed. */
-VIGIL_COLD static void straight_cut(vigil_loop *loop, struct vigil__conn *c, int sent)
+/* Counts the callback, which may call who hears of a stall, and that one may do anything.  Whether
+ * the connection goes on as before. */
+static bool straight_counted(vigil_loop *loop, struct vigil__conn *c)
 {
-    straight_keep(loop, c);
-    vigil__output_passed(loop, c);
-    vigil__output_cut_short(loop, c, sent);
-}
-
-/* Sends on all that was received.  What does not go waits in the queue. */
-static inline void straight_send(vigil_loop *loop, struct vigil__conns *conns,
-                                 struct vigil__conn *c, const void *p, size_t n)
-{
-    const vigil_host *host = loop->host;
-    int sent = host->send(host->self, c->port.fd, p, n);
-    if (VIGIL_UNLIKELY((unsigned)sent != n)) {
-        straight_cut(loop, c, sent);
-        return;
-    }
-    c->busy->queued = 0;
-    c->bytes_out += n;
-    conns->tally.bytes_out += n;
-    conns->tally.sends++;
-}
-
-/* What the connection writes to while its message is on the way: mostly the loop's. */
-static inline struct vigil__busy *straight_busy(struct vigil__conns *conns, struct vigil__conn *c)
-{
-    if (VIGIL_UNLIKELY(c->busy != &vigil__not_busy))
-        return c->busy;
-    struct vigil__busy *part = conns->part;
-    part->conn = c;
-    c->busy = part;
-    return part;
-}
-
-/* Gives a message of `n` bytes, which have been received, to `data`, and sends on what that does.
- * Whether all went as it mostly does. */
-static inline bool straight_message(vigil_loop *loop, struct vigil__conns *conns,
-                                    struct vigil__conn *c, struct vigil__buf *buf, size_t n)
-{
-    const vigil_conn_ops *ops = conns->shared_at[c->shared]->ops;
-    struct vigil__busy *busy = straight_busy(conns, c);
-    c->bytes_in += n;
-    conns->tally.bytes_in += n;
-    conns->tally.receives++;
-    c->moved_at = loop->now;
-    busy->held = buf; /* for as long as `data` runs */
-    busy->held_len = n;
-    conns->cut_on = 0;
-    conns->reader = c;
-    conns->straight = vigil__conn_handle(c);
-    size_t used = ops->data(loop, conns->straight, c->ctx, buf->data, n);
-    conns->straight.v = 0;
-    conns->reader = NULL;
-    if (VIGIL_UNLIKELY(used < n || c->unsteady != 0)) {
-        straight_ends(loop, c, ops, used);
-        return false;
-    }
-    busy->held = NULL;
-    busy->held_len = 0;
-    if (busy->queued > 0)
-        straight_send(loop, conns, c, buf->data, n);
-    bool others = conns->waiting[VIGIL__LIST_FLUSH] > 0 || buf->refs > 1;
-    if (VIGIL_LIKELY(!others && busy == conns->part)) /* with nothing in it, or it would flush */
+    struct vigil__conns *conns = vigil__conns(loop);
+    bool queued = vigil__somebody_waits(loop, VIGIL__LIST_FLUSH) || conns->offered->refs > 1;
+    if (!queued && c->busy == conns->part) /* there is nothing in it */
         c->busy = vigil__conn_not_busy();
-    vigil__callback_counted(loop, "data"); /* who hears of a stall may do anything */
-    if (VIGIL_LIKELY(!others && c->unsteady == 0 && conns->waiting[VIGIL__LIST_FLUSH] == 0))
+    vigil__callback_counted(loop, "data");
+    if (!queued && c->unsteady == 0 && !vigil__somebody_waits(loop, VIGIL__LIST_FLUSH))
         return true;
     straight_others(loop, c);
     return false;
+}
+
+/* The system took less than all that was passed on, or failed. */
+VIGIL_COLD static bool straight_cut(vigil_loop *loop, struct vigil__conn *c, int sent)
+{
+    loop->offer.conn = VIGIL__OFFER_PASSED;
+    vigil__straight_lend(loop);
+    vigil__conns(loop)->reader = NULL;
+    straight_unhold(c->busy);
+    straight_keep(loop, c);
+    vigil__output_passed(loop, c);
+    vigil__output_cut_short(loop, c, sent);
+    return straight_counted(loop, c);
+}
+
+/* `data` did more than to use what it was offered, or less. */
+VIGIL_COLD static bool straight_otherwise(vigil_loop *loop, struct vigil__conn *c,
+                                          const vigil_conn_ops *ops, size_t used)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    vigil__straight_look(loop);
+    conns->reader = NULL;
+    if (used < loop->offer.n || c->unsteady != 0) {
+        straight_left(loop, c, ops, used);
+        return false;
+    }
+    straight_unhold(c->busy);
+    if (vigil__straight_passed(c)) {
+        straight_keep(loop, c);
+        vigil__output_passed(loop, c);
+    }
+    return straight_counted(loop, c);
 }
 
 /* Its input has ended, or failed. */
@@ -158,19 +169,54 @@ VIGIL_COLD static void straight_over(vigil_loop *loop, struct vigil__conn *c, in
     vigil__op_ended(loop, &op, res);
 }
 
-/* How it went. */
-enum { ODD, WELL, FULL /* well, and there may be more */ };
+/* ---- going it ---- */
 
-static inline int straight_once(vigil_loop *loop, struct vigil__conns *conns, struct vigil__conn *c,
-                                struct vigil__buf *buf)
+/* How it went. */
+enum straight { ODD, WELL, FULL /* well, and there may be more */ };
+
+/* Gives a message of `n` bytes, which have been received, to `data`, and sends on what that does.
+ * Whether all went as it mostly does. */
+static inline bool straight_message(vigil_loop *loop, struct vigil__conns *conns,
+                                    struct vigil__conn *c, const void *p, size_t n)
+{
+    const vigil_conn_ops *ops = conns->shared_at[c->shared]->ops;
+    c->bytes_in += n;
+    conns->tally.bytes_in += n;
+    conns->tally.receives++;
+    c->moved_at = loop->now;
+    conns->reader = c;
+    loop->offer.n = n;
+    loop->offer.conn = vigil__conn_handle(c).v;
+    size_t used = ops->data(loop, vigil__conn_handle(c), c->ctx, p, n);
+    if (VIGIL_LIKELY(used >= n && loop->offer.conn == VIGIL__OFFER_PASSED)) {
+        const vigil_host *host = loop->host;
+        int sent = host->send(host->self, c->port.fd, p, n);
+        if (VIGIL_UNLIKELY((unsigned)sent != n))
+            return straight_cut(loop, c, sent);
+        c->bytes_out += n;
+        conns->tally.bytes_out += n;
+        conns->tally.sends++;
+    } else if (used < n || loop->offer.conn != vigil__conn_handle(c).v) {
+        return straight_otherwise(loop, c, ops, used);
+    }
+    if (VIGIL_LIKELY(--loop->callbacks_left > 0))
+        return true;
+    loop->callbacks_left++;
+    offer_ends(loop, conns);
+    return straight_counted(loop, c);
+}
+
+static inline enum straight straight_once(vigil_loop *loop, struct vigil__conns *conns,
+                                          struct vigil__conn *c, void *p)
 {
     const vigil_host *host = loop->host;
-    int got = host->recv(host->self, c->port.fd, buf->data, (size_t)c->in_len + 1);
+    int got = host->recv(host->self, c->port.fd, p, (size_t)c->in_len + 1);
     if (VIGIL_LIKELY(got > 0)) {
         size_t n = (unsigned)got;
-        bool well = straight_message(loop, conns, c, buf, n);
+        bool well = straight_message(loop, conns, c, p, n);
         return !well ? ODD : VIGIL_UNLIKELY(n > c->in_len) ? FULL : WELL;
     }
+    offer_ends(loop, conns);
     if (got != VIGIL__EAGAIN)
         straight_over(loop, c, got);
     return ODD;
@@ -178,33 +224,44 @@ static inline int straight_once(vigil_loop *loop, struct vigil__conns *conns, st
 
 /* Whose input a record tells of, if it may go the straight way; or NULL. */
 static inline struct vigil__conn *straight_conn(const vigil_loop *loop,
+                                                const struct vigil__conns *conns,
                                                 const struct vigil__record *record)
 {
     const uint64_t of_conn = (uint64_t)VIGIL__KEY_WATCH << 6 | 1;
     if (VIGIL_UNLIKELY(record->key >> 56 != of_conn || record->res != VIGIL_IN || loop->closing))
         return NULL;
-    struct vigil__port *port = vigil__port_at(loop, true, vigil__key_slot(record->key));
-    struct vigil__conn *c = VIGIL_OWNER(port, struct vigil__conn, port);
+    struct vigil__conn *c = vigil__slab_at(&conns->conns, vigil__key_slot(record->key));
     const union vigil__in_way parked = { .active = true, .multi = true };
-    bool stale = (port->slot.generation & 0xffffff) != vigil__key_generation(record->key);
+    bool stale = (c->port.slot.generation & 0xffffff) != vigil__key_generation(record->key);
     return VIGIL_LIKELY(c->in.all == parked.all && !stale && conn_steady(c)) ? c : NULL;
 }
 
 int vigil__straight(vigil_loop *loop, const struct vigil__record *records, int count)
 {
     struct vigil__conns *conns = vigil__conns(loop);
-    struct vigil__conn *c = straight_conn(loop, records);
+    struct vigil__conn *c = straight_conn(loop, conns, records);
     bool ready = conns->reading != NULL && conns->part != NULL;
     if (c == NULL || vigil__memory_short(loop) || (!ready && !straight_take(loop)))
         return 0;
-    struct vigil__buf *buf = conns->reading;
+    void *p = conns->reading->data;
+    conns->offered = conns->reading;
+    loop->offer.p = p;
     const struct vigil__record *record = records, *end = records + count;
-    for (int reads = 0; c != NULL;) {
-        int how = straight_once(loop, conns, c, buf);
-        if (VIGIL_UNLIKELY(how == FULL) && ++reads < VIGIL__READS_MAX && !loop->closing)
-            continue;
-        reads = 0;
-        c = ++record < end && VIGIL_LIKELY(how != ODD) ? straight_conn(loop, record) : NULL;
+    const struct vigil__conn *full = NULL; /* of whom so many buffers in a row were */
+    int reads = 0;
+    while (c != NULL) {
+        enum straight how = straight_once(loop, conns, c, p);
+        if (VIGIL_UNLIKELY(how == FULL)) {
+            reads = c == full ? reads + 1 : 1;
+            full = c;
+            if (reads < VIGIL__READS_MAX && !loop->closing)
+                continue;
+        }
+        record++;
+        if (VIGIL_UNLIKELY(how == ODD || record == end))
+            break;
+        c = straight_conn(loop, conns, record);
     }
+    offer_ends(loop, conns);
     return (int)(record - records);
 }

@@ -38,6 +38,7 @@ static void loop_init(vigil_loop *loop, const vigil_loop_options *o)
     loop->user = o->user;
     loop->keep_running = o->keep_running;
     loop->process = vigil__process_mark();
+    loop->offer.conn = VIGIL__OFFER_NONE;
     vigil__pool_init(&loop->pool, &loop->allocator,
                      o->memory_limit != 0 ? o->memory_limit : memory_limit_default);
     vigil__slab_init(&loop->own_ports, &loop->allocator, sizeof(struct vigil__own_port));

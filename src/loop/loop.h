@@ -114,6 +114,16 @@ struct vigil__above {
     void (*destroy)(vigil_loop *loop);
 };
 
+/* What a `data` is offered while all of it may be passed straight on: see conn/straight.c. */
+struct vigil__offer {
+    uint64_t conn; /* to whom, or one of these, which are no handles */
+    const void *p;
+    size_t n;
+};
+
+#define VIGIL__OFFER_NONE   UINT64_MAX       /* there is none, or more is done than passing it on */
+#define VIGIL__OFFER_PASSED (UINT64_MAX - 1) /* it was passed on, and no more was done yet */
+
 struct vigil_loop {
     const vigil_host *host;
     vigil_allocator allocator;
@@ -123,6 +133,7 @@ struct vigil_loop {
     struct vigil__pool pool;
     uint64_t process;            /* which one opened it: vigil__process_is */
     _Atomic(const void *) owner; /* the thread inside a turn, or NULL */
+    struct vigil__offer offer;
 
     vigil_ns now;
     vigil_ns clock_read;     /* the last look at the clock, */

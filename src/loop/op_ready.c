@@ -8,6 +8,8 @@
  */
 #include "loop/loop.h"
 
+#include <limits.h>
+
 enum {
     ACCEPTS_MAX = 64, /* newcomers from one listener before those already here have theirs */
 };
@@ -201,7 +203,8 @@ static int op_attempt(vigil_loop *loop, struct vigil__op *op, bool ready)
         return ready ? connect_result(host, op->fd) : host->connect(host->self, op->fd, op->u.addr);
     case VIGIL__OP_SEND:
         if (op->u.io.count == 1) /* mostly, and cheaper in the kernel */
-            return host->send(host->self, op->fd, op->u.io.iov->base, op->u.io.iov->len);
+            return host->send(host->self, op->fd, op->u.io.iov->base,
+                              vigil__min(op->u.io.iov->len, INT_MAX));
         return host->sendv(host->self, op->fd, op->u.io.iov, op->u.io.count);
     default:
         VIGIL_ASSERT(op->kind == VIGIL__OP_WRITE);

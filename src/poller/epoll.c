@@ -111,21 +111,25 @@ static int epoll_wait(void *self, struct vigil__record *records, int cap, vigil_
     struct vigil__fd_entry *entries = epoll->table.entries;
     struct vigil__record *next = records;
     bool stale = false;
-    for (int i = 0; i < ready; i++) {
-        struct vigil__fd_entry *entry = &entries[(uint32_t)events[i].key];
-        if (VIGIL_UNLIKELY(entry->generation != events[i].key >> 32)) {
+    const struct vigil__epoll_event *end = events + (ready > 0 ? ready : 0);
+    for (const struct vigil__epoll_event *event = events; event < end; event++) {
+        struct vigil__fd_entry *entry = &entries[(uint32_t)event->key];
+        if (VIGIL_UNLIKELY(entry->generation != event->key >> 32)) {
             stale = true;
-        } else if (VIGIL_UNLIKELY(entry->marks == BEACON)) {
-            int others = ready - i - 1; /* their places are kept */
-            next += vigil__epoll_files_report(&epoll->files, next,
-                                              cap - (int)(next - records) - others);
-        } else {
-            if (VIGIL_UNLIKELY(entry->marks == ONE_SHOT))
-                entry->marks = FIRED;
-            next->key = entry->key;
-            next->res = (int32_t)events[i].events;
-            next++;
+            continue;
         }
+        if (VIGIL_UNLIKELY(entry->marks != ARMED)) {
+            if (entry->marks == BEACON) {
+                int others = (int)(end - event) - 1; /* their places are kept */
+                next += vigil__epoll_files_report(&epoll->files, next,
+                                                  cap - (int)(next - records) - others);
+                continue;
+            }
+            entry->marks = FIRED;
+        }
+        next->key = entry->key;
+        next->res = (int32_t)event->events;
+        next++;
     }
     if (VIGIL_UNLIKELY(stale))
         epoll_begin_anew(epoll);

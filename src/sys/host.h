@@ -67,7 +67,7 @@ struct vigil_host {
      * VIGIL_EBUSY: a Unix listener's backlog is full, nothing is under way. */
     int (*connect)(void *self, vigil_fd fd, const vigil_addr *addr);
     int (*socket_error)(void *self, vigil_fd fd);
-    /* Never blocks, whatever the flags; at most INT_MAX bytes. */
+    /* Never blocks, whatever the flags; `n` is at most INT_MAX. */
     int (*recv)(void *self, vigil_fd fd, void *p, size_t n);
     /* Likewise; no SIGPIPE. */
     int (*send)(void *self, vigil_fd fd, const void *p, size_t n);

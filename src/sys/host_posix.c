@@ -259,7 +259,7 @@ static int host_recv(void *self, vigil_fd fd, void *p, size_t n)
 static int host_send(void *self, vigil_fd fd, const void *p, size_t n)
 {
     (void)self;
-    ssize_t sent = send(fd, p, cut_to_int(n), MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t sent = send(fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL);
     return VIGIL_LIKELY(sent >= 0) ? (int)sent : dontwait_failed();
 }
 
