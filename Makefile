@@ -109,10 +109,15 @@ $(B)/vigil: $(TOOL_OBJ) $(B)/libvigil.a
 	$(call say,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(STATIC) -pthread -o $@ $^
 
+# What runs seldom is built to be small, where the rest is built to be quick.
+SELDOM = $(addprefix $(B)/src/,base/status.o sys/addr.o poller/uring_trial.o loop/signals.o \
+         conn/connect.o conn/info.o)
+
 $(B)/src/%.o: src/%.c $(B)/flags
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)$(CC) $(LIB_FLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(LIB_FLAGS) $(CPPFLAGS) $(if $(filter $(SELDOM),$@),$(CFLAGS:-O2=-Os),$(CFLAGS)) \
+	    -MMD -MP -c -o $@ $<
 
 $(B)/tests/model/%.o: tests/model/%.c $(B)/flags
 	@mkdir -p $(@D)
