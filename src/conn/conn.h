@@ -436,6 +436,11 @@ size_t vigil__output_take(vigil_loop *loop, struct vigil__conn *c, struct vigil_
 
 /* Sees to it that there is a piece for what is passed.  False: no memory. */
 bool vigil__piece_spare(vigil_loop *loop);
+/* Sends back what was offered from where it lies: nothing else is queued. */
+void vigil__output_straight(vigil_loop *loop, struct vigil__conn *c);
+/* What its last operation brought, if that was all there was to send, and lay elsewhere.  Whether
+ * it was. */
+bool vigil__output_was_straight(vigil_loop *loop, struct vigil__conn *c, int res);
 /* What was passed straight on, all that it holds, becomes the head of the queue. */
 void vigil__output_passed(vigil_loop *loop, struct vigil__conn *c);
 /* The system was asked to send the head of the queue, and answered `res`. */

@@ -18,6 +18,7 @@ enum {
     SENDS_MAX = 16,         /* sends of one connection in a row before others have their turn */
 };
 
+static struct vigil__piece *piece_take(vigil_loop *loop);
 static struct vigil__piece *piece_append(vigil_loop *loop, struct vigil__conn *c);
 static void piece_free(vigil_loop *loop, struct vigil__piece *piece);
 static void piece_end(vigil_loop *loop, struct vigil__piece *piece);
@@ -277,27 +278,60 @@ bool vigil__piece_spare(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     if (conns->spare == NULL)
-        conns->spare = vigil__alloc(&loop->allocator, sizeof(*conns->spare));
+        conns->spare = piece_take(loop);
     return conns->spare != NULL;
 }
 
-void vigil__output_passed(vigil_loop *loop, struct vigil__conn *c)
+/* What was offered becomes the head of the queue; takes a reference of its buffer. */
+static void output_offered(vigil_loop *loop, struct vigil__conn *c)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     struct vigil__piece *piece = conns->spare;
-    size_t n = c->busy->queued;
     conns->spare = NULL;
-    *piece = (struct vigil__piece){ .buf = vigil__buf_keep(conns->offered),
+    *piece = (struct vigil__piece){ .buf = conns->offered,
                                     .p = loop->offer.p,
-                                    .n = n,
+                                    .n = loop->offer.n,
                                     .shared = true,
                                     .passing = true,
                                     .file_fd = VIGIL_FD_NONE };
     c->busy->head = piece;
     c->busy->tail = piece;
     c->busy->queued = 0;
-    queued_add(loop, c, n);
+    queued_add(loop, c, piece->n);
+}
+
+void vigil__output_passed(vigil_loop *loop, struct vigil__conn *c)
+{
+    (void)vigil__buf_keep(vigil__conns(loop)->offered);
+    output_offered(loop, c);
     vigil__output_later(loop, c);
+}
+
+void vigil__output_straight(vigil_loop *loop, struct vigil__conn *c)
+{
+    output_offered(loop, c);
+    vigil__output_flush(loop, c);
+}
+
+bool vigil__output_was_straight(vigil_loop *loop, struct vigil__conn *c, int res)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    struct vigil__busy *busy = c->busy;
+    struct vigil__piece *piece = busy->head;
+    bool all = piece->next == NULL && (unsigned)res == piece->n;
+    if (!all || !piece->shared || busy->iov_buf != NULL)
+        return false;
+    busy->op_out.active = false;
+    busy->head = busy->tail = NULL;
+    busy->queued = 0;
+    conns->holders--;
+    c->moved_at = loop->now;
+    c->bytes_out += piece->n;
+    conns->tally.bytes_out += piece->n;
+    conns->tally.sends++;
+    vigil__buf_drop(&loop->pool, piece->buf);
+    piece_free(loop, piece);
+    return true;
 }
 
 /* Whether this is all that a `data` is offered, to which it came straight, and goes back to who
@@ -429,21 +463,25 @@ int vigil_send_file(vigil_loop *loop, vigil_conn conn, vigil_fd file, int64_t of
 
 /* ---- pieces ---- */
 
-VIGIL_APART static struct vigil__piece *piece_append(vigil_loop *loop, struct vigil__conn *c)
+static struct vigil__piece *piece_take(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
+    struct vigil__piece *piece = conns->free_pieces;
+    if (piece == NULL)
+        return vigil__alloc(&loop->allocator, sizeof(*piece));
+    conns->free_pieces = piece->next;
+    conns->free_count--;
+    return piece;
+}
+
+VIGIL_APART static struct vigil__piece *piece_append(vigil_loop *loop, struct vigil__conn *c)
+{
     output_behind(loop, c);
     if (vigil__conn_busy(loop, c) == NULL)
         return NULL;
-    struct vigil__piece *piece = conns->free_pieces;
-    if (piece != NULL) {
-        conns->free_pieces = piece->next;
-        conns->free_count--;
-    } else {
-        piece = vigil__alloc(&loop->allocator, sizeof(*piece));
-        if (piece == NULL)
-            return NULL;
-    }
+    struct vigil__piece *piece = piece_take(loop);
+    if (piece == NULL)
+        return NULL;
     *piece = (struct vigil__piece){ .file_fd = VIGIL_FD_NONE };
     if (c->busy->tail != NULL)
         c->busy->tail->next = piece;
@@ -632,8 +670,9 @@ static int output_start(vigil_loop *loop, struct vigil__conn *c, struct vigil__r
             vigil__output_later(loop, c); /* behind the next wait there is room */
         return 0;
     }
-    if (status == 0) { /* the peer is slow: from now on its stall counts */
-        output_settle(loop, c);
+    if (status == 0) {               /* the peer is slow: from now on its stall counts */
+        if (!c->busy->op_out.native) /* or the kernel is asked, and answers soon */
+            output_settle(loop, c);
         c->busy->sent_at = loop->now;
         vigil__deadline_arm(loop, c);
     }

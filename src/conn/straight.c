@@ -9,20 +9,27 @@
  * it on to who brought it, or not even that.  Nothing is written into the connection meanwhile but
  * what was counted.  As soon as a callback looks at any connection, or something else comes up, a
  * rest that is held, a send that is cut short, it is put into the form in which the others know
- * it, and is theirs.
+ * it, and is theirs.  Where the kernel receives and sends, the message that it brought is what it
+ * is asked to send, and is queued until it has.
  */
 #include "conn/conn.h"
+
+/* What a message needs if it does not go all the way: it shall not be stopped for that.  False: no
+ * memory. */
+static bool straight_spare(vigil_loop *loop)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    if (conns->part == NULL)
+        conns->part = vigil__busy_get(loop);
+    return conns->part != NULL && vigil__piece_spare(loop);
+}
 
 /* What is received into, kept from the first message of a turn to the last.  False: for want of
  * memory, or while that is short, each has to see for itself what it can have. */
 VIGIL_APART static bool straight_take(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
-    if (!vigil__piece_spare(loop))
-        return false;
-    if (conns->part == NULL)
-        conns->part = vigil__busy_get(loop);
-    if (conns->part == NULL)
+    if (!straight_spare(loop))
         return false;
     if (conns->reading == NULL)
         conns->reading = vigil__buf_take(&loop->pool, VIGIL__BUF_READ, VIGIL__BUF_INPUT);
@@ -45,8 +52,9 @@ void vigil__straight_rest(vigil_loop *loop)
 static inline bool conn_steady(const struct vigil__conn *c)
 {
     const struct vigil__busy *busy = c->busy;
-    return c->unsteady == 0 && (VIGIL_LIKELY(busy == &vigil__not_busy) ||
-                                (busy->head == NULL && busy->couple_to.v == 0));
+    return c->unsteady == 0 &&
+           (VIGIL_LIKELY(busy == &vigil__not_busy) ||
+            (busy->head == NULL && busy->held == NULL && busy->couple_to.v == 0));
 }
 
 /* ---- leaving it ---- */
@@ -100,7 +108,8 @@ static void straight_left(vigil_loop *loop, struct vigil__conn *c, const vigil_c
     straight_keep(loop, c);
     if (vigil__straight_passed(c))
         vigil__output_passed(loop, c);
-    conns->reading = NULL; /* it is the connection's now */
+    if (conns->offered == conns->reading)
+        conns->reading = NULL; /* it is the connection's now */
     vigil__input_offered(loop, c, ops, used);
     vigil__conn_rest(loop, c);
 }
@@ -174,12 +183,11 @@ VIGIL_COLD static void straight_over(vigil_loop *loop, struct vigil__conn *c, in
 /* How it went. */
 enum straight { ODD, WELL, FULL /* well, and there may be more */ };
 
-/* Gives a message of `n` bytes, which have been received, to `data`, and sends on what that does.
- * Whether all went as it mostly does. */
-static inline bool straight_message(vigil_loop *loop, struct vigil__conns *conns,
-                                    struct vigil__conn *c, const void *p, size_t n)
+/* Offers `n` bytes, which have been received, to `data`; answers how many it used. */
+static inline size_t straight_offer(vigil_loop *loop, struct vigil__conns *conns,
+                                    struct vigil__conn *c, const vigil_conn_ops *ops, const void *p,
+                                    size_t n)
 {
-    const vigil_conn_ops *ops = conns->shared_at[c->shared]->ops;
     c->bytes_in += n;
     conns->tally.bytes_in += n;
     conns->tally.receives++;
@@ -187,7 +195,15 @@ static inline bool straight_message(vigil_loop *loop, struct vigil__conns *conns
     conns->reader = c;
     loop->offer.n = n;
     loop->offer.conn = vigil__conn_handle(c).v;
-    size_t used = ops->data(loop, vigil__conn_handle(c), c->ctx, p, n);
+    return ops->data(loop, vigil__conn_handle(c), c->ctx, p, n);
+}
+
+/* The same with a message, and sends on what `data` does.  Whether all went as it mostly does. */
+static inline bool straight_message(vigil_loop *loop, struct vigil__conns *conns,
+                                    struct vigil__conn *c, const void *p, size_t n)
+{
+    const vigil_conn_ops *ops = conns->shared_at[c->shared]->ops;
+    size_t used = straight_offer(loop, conns, c, ops, p, n);
     if (VIGIL_LIKELY(used >= n && loop->offer.conn == VIGIL__OFFER_PASSED)) {
         const vigil_host *host = loop->host;
         int sent = host->send(host->self, c->port.fd, p, n);
@@ -236,7 +252,7 @@ static inline struct vigil__conn *straight_conn(const vigil_loop *loop,
     return VIGIL_LIKELY(c->in.all == parked.all && !stale && conn_steady(c)) ? c : NULL;
 }
 
-int vigil__straight(vigil_loop *loop, const struct vigil__record *records, int count)
+static int straight_ready(vigil_loop *loop, const struct vigil__record *records, int count)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     struct vigil__conn *c = straight_conn(loop, conns, records);
@@ -264,4 +280,97 @@ int vigil__straight(vigil_loop *loop, const struct vigil__record *records, int c
     }
     offer_ends(loop, conns);
     return (int)(record - records);
+}
+
+/* ---- where the kernel receives and sends ---- */
+
+/* A message that the kernel has received. */
+static inline void straight_received(vigil_loop *loop, struct vigil__conns *conns,
+                                     struct vigil__conn *c, const struct vigil__record *record)
+{
+    const vigil_conn_ops *ops = conns->shared_at[c->shared]->ops;
+    const void *p = record->buf->data + record->offset;
+    size_t n = (size_t)record->res;
+    conns->offered = record->buf;
+    loop->offer.p = p;
+    size_t used = straight_offer(loop, conns, c, ops, p, n);
+    bool passed = loop->offer.conn == VIGIL__OFFER_PASSED;
+    if (VIGIL_UNLIKELY(used < n || (!passed && loop->offer.conn != vigil__conn_handle(c).v))) {
+        vigil__straight_look(loop);
+        conns->reader = NULL;
+        straight_left(loop, c, ops, used);
+        return;
+    }
+    offer_ends(loop, conns);
+    if (passed) {
+        if (VIGIL_LIKELY(c->busy == &vigil__not_busy)) {
+            vigil__busy_own(c, conns->part);
+            conns->part = NULL;
+        }
+        vigil__output_straight(loop, c);
+    } else {
+        vigil__buf_drop(&loop->pool, record->buf);
+    }
+    vigil__callback_ran(loop, "data");
+}
+
+/* As straight_conn(), of bytes that the kernel has received.  While it runs out of its buffers they
+ * are copied instead. */
+static inline struct vigil__conn *straight_receiver(vigil_loop *loop,
+                                                    const struct vigil__conns *conns,
+                                                    const struct vigil__record *record)
+{
+    struct vigil__conn *c = vigil__slab_at(&conns->conns, vigil__key_slot(record->key));
+    const union vigil__in_way goes_on = { .active = true, .multi = true, .native = true };
+    bool steady = c->in.all == goes_on.all && conn_steady(c) &&
+                  record->flags == VIGIL__RECORD_MORE && record->buf != NULL &&
+                  record->res <= c->in_len + 1; /* the kernel knows no such bound */
+    bool spared = conns->part != NULL && conns->spare != NULL;
+    if (!steady || vigil__memory_short(loop) || vigil__pool_lent_low(&loop->pool) || loop->closing)
+        return NULL;
+    return VIGIL_LIKELY(spared) || straight_spare(loop) ? c : NULL;
+}
+
+/* Whether what a record tells is that all has gone which went straight on. */
+static inline bool straight_sent(vigil_loop *loop, const struct vigil__conns *conns,
+                                 const struct vigil__record *record)
+{
+    struct vigil__conn *c = vigil__slab_at(&conns->conns, vigil__key_slot(record->key));
+    bool well = c->unsteady == 0 && !loop->closing &&
+                vigil__output_was_straight(loop, c, record->res);
+    if (VIGIL_LIKELY(well))
+        vigil__conn_rest(loop, c);
+    return well;
+}
+
+static int straight_done(vigil_loop *loop, const struct vigil__record *records, int count)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    int done = 0;
+    for (bool well = true; done < count; done++) {
+        const struct vigil__record *record = &records[done];
+        struct vigil__conn *c;
+        switch (record->key >> 56) {
+        case (uint64_t)VIGIL__KEY_OP << 6 | VIGIL__OWNER_CONN_IN:
+            c = straight_receiver(loop, conns, record);
+            well = c != NULL;
+            if (well)
+                straight_received(loop, conns, c, record);
+            break;
+        case (uint64_t)VIGIL__KEY_OP << 6 | VIGIL__OWNER_CONN_OUT:
+            well = straight_sent(loop, conns, record);
+            break;
+        default:
+            well = false;
+        }
+        if (!well)
+            break;
+    }
+    return done;
+}
+
+int vigil__straight(vigil_loop *loop, const struct vigil__record *records, int count)
+{
+    bool ready = vigil__key_class(records->key) == VIGIL__KEY_WATCH;
+    return (ready ? straight_ready : straight_done)(loop, records, count);
 }

@@ -348,15 +348,14 @@ static void turn_records(vigil_loop *loop, int count)
     vigil__ports_refused(loop);
     for (int i = 0; i < count; i++) { /* all: even a loop that closes must have its last records */
         struct vigil__record *record = &loop->records[i];
-        int served = 0;
+        int served = loop->above != NULL ? loop->above->straight(loop, record, count - i) : 0;
+        if (served > 0) {
+            i += served - 1; /* this one among them */
+            continue;
+        }
         switch (vigil__key_class(record->key)) {
         case VIGIL__KEY_WATCH:
-            if (loop->above != NULL)
-                served = loop->above->straight(loop, record, count - i);
-            if (served > 0)
-                i += served - 1; /* this one among them */
-            else
-                vigil__port_ready(loop, record->key, (uint32_t)record->res);
+            vigil__port_ready(loop, record->key, (uint32_t)record->res);
             break;
         case VIGIL__KEY_OP:
             loop->above->record(loop, record);
