@@ -307,12 +307,6 @@ void vigil__output_passed(vigil_loop *loop, struct vigil__conn *c)
     vigil__output_later(loop, c);
 }
 
-void vigil__output_straight(vigil_loop *loop, struct vigil__conn *c)
-{
-    output_offered(loop, c);
-    vigil__output_flush(loop, c);
-}
-
 bool vigil__output_was_straight(vigil_loop *loop, struct vigil__conn *c, int res)
 {
     struct vigil__conns *conns = vigil__conns(loop);
@@ -585,7 +579,21 @@ static vigil_iov *iov_room(vigil_loop *loop, struct vigil__conn *c, uint32_t *ro
     return (vigil_iov *)(void *)c->busy->iov_buf->data;
 }
 
-/* Fills the operation with what is at the head of the queue. */
+/* Fills the operation with the one piece that there is, for a socket. */
+static void output_fill_one(struct vigil__conn *c)
+{
+    struct vigil__busy *busy = c->busy;
+    busy->iov_one = (vigil_iov){ busy->head->p, busy->head->n };
+    busy->asked = busy->head->n;
+    busy->op_out.kind = VIGIL__OP_SEND;
+    busy->op_out.fd = c->port.fd;
+    busy->op_out.port = &c->port;
+    busy->op_out.u.io.iov = &busy->iov_one;
+    busy->op_out.u.io.count = 1;
+    busy->op_out.u.io.room = NULL;
+}
+
+/* The same with what is at the head of the queue. */
 static void output_fill(vigil_loop *loop, struct vigil__conn *c)
 {
     struct vigil__op *op = &c->busy->op_out;
@@ -654,6 +662,24 @@ static void output_skip_empty(vigil_loop *loop, struct vigil__conn *c)
     }
 }
 
+/* What the start of a send answered.  1: it has ended; 0: it is under way, or must wait. */
+static int output_started(vigil_loop *loop, struct vigil__conn *c, int status)
+{
+    if (VIGIL_LIKELY(status == 0)) { /* the peer is slow: from now on its stall counts */
+        if (!c->busy->op_out.native) /* or the kernel is asked, and answers soon */
+            output_settle(loop, c);
+        c->busy->sent_at = loop->now;
+        vigil__deadline_arm(loop, c);
+    } else if (status == VIGIL_ENOMEM) {
+        vigil__memory_wait(loop, c);
+        status = 0;
+    } else if (status == VIGIL_EFULL) {
+        vigil__output_later(loop, c); /* behind the next wait there is room */
+        status = 0;
+    }
+    return status;
+}
+
 /* Starts the next send.  1: it has ended, with *record; 0: it is under way, or must wait. */
 static int output_start(vigil_loop *loop, struct vigil__conn *c, struct vigil__record *record)
 {
@@ -663,20 +689,7 @@ static int output_start(vigil_loop *loop, struct vigil__conn *c, struct vigil__r
         output_fill(loop, c);
         status = vigil__op_start(loop, &c->busy->op_out, record);
     }
-    if (status == VIGIL_ENOMEM || status == VIGIL_EFULL) {
-        if (status == VIGIL_ENOMEM)
-            vigil__memory_wait(loop, c);
-        else
-            vigil__output_later(loop, c); /* behind the next wait there is room */
-        return 0;
-    }
-    if (status == 0) {               /* the peer is slow: from now on its stall counts */
-        if (!c->busy->op_out.native) /* or the kernel is asked, and answers soon */
-            output_settle(loop, c);
-        c->busy->sent_at = loop->now;
-        vigil__deadline_arm(loop, c);
-    }
-    return status;
+    return output_started(loop, c, status);
 }
 
 /* Output is over, and `why` will close the connection.  But what the peer had sent before it went
@@ -714,6 +727,28 @@ void vigil__output_cut_short(vigil_loop *loop, struct vigil__conn *c, int res)
     output_result(loop, c, res);
 }
 
+/* A send has ended at once, or cannot be started. */
+static void output_ended(vigil_loop *loop, struct vigil__conn *c, int status, int res)
+{
+    if (status > 0)
+        output_result(loop, c, res);
+    else
+        vigil__conn_reset(loop, c, status);
+}
+
+void vigil__output_straight(vigil_loop *loop, struct vigil__conn *c)
+{
+    struct vigil__record record;
+    output_offered(loop, c);
+    output_fill_one(c);
+    int status = output_started(loop, c, vigil__op_start(loop, &c->busy->op_out, &record));
+    if (VIGIL_LIKELY(status == 0))
+        return;
+    output_ended(loop, c, status, record.res);
+    if (!c->closing)
+        vigil__output_later(loop, c);
+}
+
 void vigil__output_flush(vigil_loop *loop, struct vigil__conn *c)
 {
     if (c->busy->connecting != NULL || c->unopened)
@@ -733,10 +768,7 @@ void vigil__output_flush(vigil_loop *loop, struct vigil__conn *c)
         int status = output_start(loop, c, &record);
         if (status == 0)
             return;
-        if (status > 0)
-            output_result(loop, c, record.res);
-        else
-            vigil__conn_reset(loop, c, status);
+        output_ended(loop, c, status, record.res);
     }
     if (!c->busy->op_out.active && !c->closing)
         vigil__output_later(loop, c);

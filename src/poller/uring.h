@@ -135,10 +135,10 @@ void vigil__uring_polls_moved(struct vigil__uring *uring);
 /* Makes the buffers, once, and gives them to the ring.  0, VIGIL_ENOMEM, VIGIL_ENOTSUP. */
 int vigil__uring_bufs_need(struct vigil__uring *uring);
 void vigil__uring_bufs_clear(struct vigil__uring *uring);
-/* The buffer of a receive's completion, with one reference; NULL: there is none.  `len` is how many
- * bytes of *left, the completion's, it holds; there are more behind it while *left > 0. */
-struct vigil__buf *vigil__uring_bufs_take(struct vigil__uring *uring, uint32_t *id, uint32_t flags,
-                                          uint32_t *left, uint32_t *offset, uint32_t *len);
+/* Fills in where the first of `left` bytes lie that a receive brought: in the buffer *id, of which
+ * the record has one reference then.  Answers how many more there are, in the next one, *id. */
+uint32_t vigil__uring_bufs_take(struct vigil__uring *uring, uint32_t *id, uint32_t flags,
+                                uint32_t left, struct vigil__record *record);
 /* A completion that brought no bytes had a buffer in hand. */
 void vigil__uring_bufs_return(struct vigil__uring *uring, uint32_t flags);
 /* As vigil__backend.give. */

@@ -169,21 +169,22 @@ static void buf_filled(struct vigil__uring *uring, uint32_t id)
         buf_offer(uring, id);
 }
 
-struct vigil__buf *vigil__uring_bufs_take(struct vigil__uring *uring, uint32_t *id, uint32_t flags,
-                                          uint32_t *left, uint32_t *offset, uint32_t *len)
+uint32_t vigil__uring_bufs_take(struct vigil__uring *uring, uint32_t *id, uint32_t flags,
+                                uint32_t left, struct vigil__record *record)
 {
     struct vigil__uring_bufs *bufs = &uring->bufs;
     struct vigil__uring_lent *lent = &bufs->lent[*id];
-    *offset = lent->filled;
-    *len = (uint32_t)vigil__min(*left, bufs->size - lent->filled);
-    *left -= *len;
-    lent->filled += *len;
+    uint32_t len = (uint32_t)vigil__min(left, bufs->size - lent->filled);
+    record->buf = lent->buf;
+    record->offset = lent->filled;
+    record->res = (int32_t)len;
+    lent->filled += len;
     *id = lent->next;
     vigil__buf_lend(uring->pool, lent->buf);
     /* Of a bundle all but the last are full. */
-    if (*left > 0 || (flags & VIGIL__URING_CQE_BUF_MORE) == 0)
+    if (left > len || (flags & VIGIL__URING_CQE_BUF_MORE) == 0)
         lent->in_kernel = false;
-    return lent->buf;
+    return left - len;
 }
 
 void vigil__uring_bufs_return(struct vigil__uring *uring, uint32_t flags)

@@ -237,27 +237,26 @@ static bool is_received(const struct vigil__cqe *cqe)
 
 uint32_t vigil__uring_op_records_max(const struct vigil__uring *uring, const struct vigil__cqe *cqe)
 {
-    if (!is_received(cqe) || uring->bufs.size == 0)
+    bool one = !is_received(cqe) || (uint32_t)cqe->res <= uring->bufs.size;
+    if (VIGIL_LIKELY(one) || uring->bufs.size == 0)
         return 1;
     return ((uint32_t)cqe->res - 1) / uring->bufs.size + 1;
 }
 
 /* One record per buffer; only the last can be the operation's last. */
 static uint32_t records_received(struct vigil__uring *uring, const struct vigil__cqe *cqe,
-                                 const struct vigil__record *common, struct vigil__record *records)
+                                 struct vigil__record *records)
 {
-    uint32_t left = (uint32_t)cqe->res;
+    uint64_t key = records->key;
+    uint32_t flags = records->flags;
     uint32_t id = cqe->flags >> VIGIL__URING_CQE_BUFFER_SHIFT;
     uint32_t n = 0;
-    while (left > 0) {
+    for (uint32_t left = (uint32_t)cqe->res; left > 0;) {
         struct vigil__record *record = &records[n++];
-        uint32_t len;
-        *record = *common;
-        record->buf = vigil__uring_bufs_take(uring, &id, cqe->flags, &left, &record->offset, &len);
-        record->res = (int32_t)len;
-        vigil__mark_written(record->buf->data + record->offset, len);
-        if (left > 0)
-            record->flags = VIGIL__RECORD_MORE;
+        record->key = key;
+        left = vigil__uring_bufs_take(uring, &id, cqe->flags, left, record);
+        record->flags = left > 0 ? VIGIL__RECORD_MORE : flags;
+        vigil__mark_written(record->buf->data + record->offset, (uint32_t)record->res);
     }
     return n;
 }
@@ -266,18 +265,18 @@ uint32_t vigil__uring_op_records(struct vigil__uring *uring, const struct vigil_
                                  struct vigil__record *records)
 {
     uint32_t ticket = vigil__key_slot(cqe->user_data);
-    struct vigil__record common = { .key = ticket_key(&uring->ops, ticket) };
     bool withdrawn = ticket_cancelling(&uring->ops, ticket) == WITHDRAWN;
-    int32_t res = withdrawn ? VIGIL_ECANCELED : vigil__uring_result(cqe->res);
-    if ((cqe->flags & VIGIL__URING_CQE_MORE) != 0)
-        common.flags = VIGIL__RECORD_MORE;
-    else
+    bool more = (cqe->flags & VIGIL__URING_CQE_MORE) != 0;
+    records->key = ticket_key(&uring->ops, ticket);
+    records->flags = more ? VIGIL__RECORD_MORE : 0;
+    if (!more)
         ticket_give(&uring->ops, ticket);
     if (is_received(cqe))
-        return records_received(uring, cqe, &common, records);
+        return records_received(uring, cqe, records);
     vigil__uring_bufs_return(uring, cqe->flags);
-    records[0] = common;
-    records[0].res = res;
+    records->res = withdrawn ? VIGIL_ECANCELED : vigil__uring_result(cqe->res);
+    records->buf = NULL;
+    records->offset = 0;
     return 1;
 }
 
