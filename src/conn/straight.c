@@ -343,29 +343,30 @@ static inline bool straight_sent(vigil_loop *loop, const struct vigil__conns *co
     return well;
 }
 
+/* Deals with a completion, if that can go the straight way. */
+static inline bool straight_completion(vigil_loop *loop, struct vigil__conns *conns,
+                                       const struct vigil__record *record)
+{
+    struct vigil__conn *c;
+    switch (record->key >> 56) {
+    case (uint64_t)VIGIL__KEY_OP << 6 | VIGIL__OWNER_CONN_IN:
+        c = straight_receiver(loop, conns, record);
+        if (VIGIL_LIKELY(c != NULL))
+            straight_received(loop, conns, c, record);
+        return c != NULL;
+    case (uint64_t)VIGIL__KEY_OP << 6 | VIGIL__OWNER_CONN_OUT:
+        return straight_sent(loop, conns, record);
+    default:
+        return false;
+    }
+}
+
 static int straight_done(vigil_loop *loop, const struct vigil__record *records, int count)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     int done = 0;
-    for (bool well = true; done < count; done++) {
-        const struct vigil__record *record = &records[done];
-        struct vigil__conn *c;
-        switch (record->key >> 56) {
-        case (uint64_t)VIGIL__KEY_OP << 6 | VIGIL__OWNER_CONN_IN:
-            c = straight_receiver(loop, conns, record);
-            well = c != NULL;
-            if (well)
-                straight_received(loop, conns, c, record);
-            break;
-        case (uint64_t)VIGIL__KEY_OP << 6 | VIGIL__OWNER_CONN_OUT:
-            well = straight_sent(loop, conns, record);
-            break;
-        default:
-            well = false;
-        }
-        if (!well)
-            break;
-    }
+    while (done < count && straight_completion(loop, conns, &records[done]))
+        done++;
     return done;
 }
 
