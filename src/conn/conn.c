@@ -374,11 +374,9 @@ static void conn_work(vigil_loop *loop, struct vigil__conn *c)
             steps[i].run(loop, c);
 }
 
-void vigil__conns_flush(vigil_loop *loop)
+VIGIL_APART static void conns_flush(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
-    if (VIGIL_LIKELY(!vigil__somebody_waits(loop, VIGIL__LIST_FLUSH)) || conns->flushing)
-        return;
     conns->flushing = true;
     struct vigil__conn *c;
     /* Who has more than its share to send comes again behind that. */
@@ -388,6 +386,12 @@ void vigil__conns_flush(vigil_loop *loop)
         vigil__conn_rest(loop, c);
     }
     conns->flushing = false;
+}
+
+void vigil__conns_flush(vigil_loop *loop)
+{
+    if (vigil__somebody_waits(loop, VIGIL__LIST_FLUSH) && !vigil__conns(loop)->flushing)
+        conns_flush(loop);
 }
 
 /* Adds what was counted in this turn to the loop's counters. */
@@ -404,13 +408,15 @@ static void conns_tally(vigil_loop *loop)
 /* What is noted while this runs waits for the next turn: no chain of it starves the rest. */
 static void conns_work(vigil_loop *loop)
 {
-    struct vigil__conns *conns = vigil__conns(loop);
+    const struct vigil__conns *conns = vigil__conns(loop);
     vigil__straight_rest(loop);
     conns_tally(loop);
     vigil__memory_work(loop);
     if (conns->listeners_work)
         vigil__listeners_work(loop);
     vigil__conns_flush(loop);
+    if (!vigil__somebody_waits(loop, VIGIL__LIST_WORK))
+        return;
     struct vigil__conn *c;
     uint32_t end = vigil__wait_end(loop, VIGIL__LIST_WORK);
     while ((c = vigil__wait_next(loop, VIGIL__LIST_WORK, end)) != NULL) {
