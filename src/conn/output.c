@@ -727,11 +727,12 @@ void vigil__output_cut_short(vigil_loop *loop, struct vigil__conn *c, int res)
     output_result(loop, c, res);
 }
 
-/* A send has ended at once, or cannot be started. */
-static void output_ended(vigil_loop *loop, struct vigil__conn *c, int status, int res)
+/* A send has ended at once, with *record, or cannot be started. */
+static void output_ended(vigil_loop *loop, struct vigil__conn *c, int status,
+                         const struct vigil__record *record)
 {
     if (status > 0)
-        output_result(loop, c, res);
+        output_result(loop, c, record->res);
     else
         vigil__conn_reset(loop, c, status);
 }
@@ -744,7 +745,7 @@ void vigil__output_straight(vigil_loop *loop, struct vigil__conn *c)
     int status = output_started(loop, c, vigil__op_start(loop, &c->busy->op_out, &record));
     if (VIGIL_LIKELY(status == 0))
         return;
-    output_ended(loop, c, status, record.res);
+    output_ended(loop, c, status, &record);
     if (!c->closing)
         vigil__output_later(loop, c);
 }
@@ -768,7 +769,7 @@ void vigil__output_flush(vigil_loop *loop, struct vigil__conn *c)
         int status = output_start(loop, c, &record);
         if (status == 0)
             return;
-        output_ended(loop, c, status, record.res);
+        output_ended(loop, c, status, &record);
     }
     if (!c->busy->op_out.active && !c->closing)
         vigil__output_later(loop, c);
