@@ -665,11 +665,12 @@ static void output_skip_empty(vigil_loop *loop, struct vigil__conn *c)
 /* What the start of a send answered.  1: it has ended; 0: it is under way, or must wait. */
 static int output_started(vigil_loop *loop, struct vigil__conn *c, int status)
 {
-    if (VIGIL_LIKELY(status == 0)) { /* the peer is slow: from now on its stall counts */
-        if (!c->busy->op_out.native) /* or the kernel is asked, and answers soon */
-            output_settle(loop, c);
+    if (VIGIL_LIKELY(status == 0)) {
         c->busy->sent_at = loop->now;
-        vigil__deadline_arm(loop, c);
+        if (!c->busy->op_out.native) { /* that one the next wait answers, whatever the peer does */
+            output_settle(loop, c);
+            vigil__deadline_arm(loop, c); /* the peer is slow: from now on its stall counts */
+        }
     } else if (status == VIGIL_ENOMEM) {
         vigil__memory_wait(loop, c);
         status = 0;
