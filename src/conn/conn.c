@@ -9,7 +9,8 @@
 
 #include <string.h>
 
-enum { BUSY_KEPT = 64 }; /* parts for as many connections are there before they are needed */
+/* Parts for so many connections are there before they are needed, and one for the straight way. */
+enum { BUSY_KEPT = 64 + 1 };
 
 const struct vigil__busy vigil__not_busy = {
     .fd_out = VIGIL_FD_NONE,
@@ -183,7 +184,7 @@ VIGIL_COLD static bool busy_make(vigil_loop *loop)
 static bool busy_reserve(vigil_loop *loop)
 {
     const struct vigil__conns *conns = vigil__conns(loop);
-    uint32_t count = (uint32_t)vigil__min(conns->conns.live + 1, BUSY_KEPT);
+    uint32_t count = (uint32_t)vigil__min(conns->conns.live + 2, BUSY_KEPT);
     bool done = true;
     while (done && conns->busy_count < count)
         done = busy_make(loop);

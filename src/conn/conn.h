@@ -193,9 +193,10 @@ struct vigil__conns {
     uint32_t shared_room;
     struct vigil__piece *free_pieces; /* kept for reuse */
     uint32_t free_count;
-    struct vigil__piece *spare;    /* for what was passed straight on, and did not go */
+    struct vigil__piece *spare;    /* for what was passed straight on, where it must be queued */
     struct vigil__buf *reading;    /* what messages are received into that go the straight way */
-    struct vigil__buf *offered;    /* what holds the message that is on it */
+    uint64_t reading_since;        /* how many receives there were when that was taken */
+    struct vigil__buf *offered;    /* what holds the message that is offered, while it is */
     struct vigil__busy *part;      /* what its connection gets if it needs any */
     struct vigil__busy *free_busy; /* kept for reuse */
     uint32_t busy_count;           /* of them, those in use among them */
@@ -436,10 +437,11 @@ size_t vigil__output_take(vigil_loop *loop, struct vigil__conn *c, struct vigil_
 
 /* Sees to it that there is a piece for what is passed.  False: no memory. */
 bool vigil__piece_spare(vigil_loop *loop);
-/* Sends back what was offered from where it lies: nothing else is queued. */
+/* Sends back what was offered from where it lies: nothing else is queued.  Takes over the reference
+ * of the buffer. */
 void vigil__output_straight(vigil_loop *loop, struct vigil__conn *c);
-/* What its last operation brought, if that was all there was to send, and lay elsewhere.  Whether
- * it was. */
+/* Its send has brought `res`.  True: that was all that is queued, in one piece by reference, which
+ * is done with.  Else nothing is changed. */
 bool vigil__output_was_straight(vigil_loop *loop, struct vigil__conn *c, int res);
 /* What was passed straight on, all that it holds, becomes the head of the queue. */
 void vigil__output_passed(vigil_loop *loop, struct vigil__conn *c);
@@ -448,8 +450,8 @@ void vigil__output_cut_short(vigil_loop *loop, struct vigil__conn *c, int res);
 
 /* ---- straight.c ---- */
 
-/* A callback to which its input comes straight does more than to pass that on, or it did not go:
- * from now on the connection looks as it does to all others. */
+/* A callback has looked at some connection, or a send was cut: what is offered is held by its
+ * connection from now on, and queued if it was passed on, as all others know it. */
 void vigil__straight_lend(vigil_loop *loop);
 static inline void vigil__straight_look(vigil_loop *loop)
 {

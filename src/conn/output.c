@@ -282,7 +282,7 @@ bool vigil__piece_spare(vigil_loop *loop)
     return conns->spare != NULL;
 }
 
-/* What was offered becomes the head of the queue; takes a reference of its buffer. */
+/* What was offered becomes the head of the queue; takes over one reference of its buffer. */
 static void output_offered(vigil_loop *loop, struct vigil__conn *c)
 {
     struct vigil__conns *conns = vigil__conns(loop);
@@ -333,7 +333,8 @@ bool vigil__output_was_straight(vigil_loop *loop, struct vigil__conn *c, int res
 static inline bool passes_straight(const vigil_loop *loop, vigil_conn conn, const void *p, size_t n)
 {
     const struct vigil__offer *offer = &loop->offer;
-    return vigil__loop_here(loop) && conn.v == offer->conn && p == offer->p && n == offer->n;
+    return vigil__loop_here(loop) && conn.v == offer->conn && p == offer->p && n == offer->n &&
+           VIGIL_LIKELY(conn.v < VIGIL__OFFER_PASSED); /* else it is one that somebody made up */
 }
 
 VIGIL_APART static size_t send_queued(vigil_loop *loop, vigil_conn conn, const void *p, size_t n)
@@ -662,7 +663,8 @@ static void output_skip_empty(vigil_loop *loop, struct vigil__conn *c)
     }
 }
 
-/* What the start of a send answered.  1: it has ended; 0: it is under way, or must wait. */
+/* What the start of a send answered.  1: it has ended; 0: it is under way, or must wait; below 0:
+ * why the connection cannot go on. */
 static int output_started(vigil_loop *loop, struct vigil__conn *c, int status)
 {
     if (VIGIL_LIKELY(status == 0)) {
@@ -681,7 +683,7 @@ static int output_started(vigil_loop *loop, struct vigil__conn *c, int status)
     return status;
 }
 
-/* Starts the next send.  1: it has ended, with *record; 0: it is under way, or must wait. */
+/* Starts the next send.  Answers as that; 1: with *record. */
 static int output_start(vigil_loop *loop, struct vigil__conn *c, struct vigil__record *record)
 {
     bool open = vigil__conn_port(c, false) != NULL;

@@ -24,6 +24,12 @@ static bool straight_spare(vigil_loop *loop)
     return conns->part != NULL && vigil__piece_spare(loop);
 }
 
+static uint64_t receives_now(const vigil_loop *loop)
+{
+    return atomic_load_explicit(&loop->stats.receives, memory_order_relaxed) +
+           vigil__conns(loop)->tally.receives;
+}
+
 /* What is received into, kept from the first message of a turn to the last.  False: for want of
  * memory, or while that is short, each has to see for itself what it can have. */
 VIGIL_APART static bool straight_take(vigil_loop *loop)
@@ -31,17 +37,20 @@ VIGIL_APART static bool straight_take(vigil_loop *loop)
     struct vigil__conns *conns = vigil__conns(loop);
     if (!straight_spare(loop))
         return false;
-    if (conns->reading == NULL)
-        conns->reading = vigil__buf_take(&loop->pool, VIGIL__BUF_READ, VIGIL__BUF_INPUT);
+    if (conns->reading != NULL)
+        return true;
+    conns->reading = vigil__buf_take(&loop->pool, VIGIL__BUF_READ, VIGIL__BUF_INPUT);
+    conns->reading_since = receives_now(loop);
     return conns->reading != NULL;
 }
 
 void vigil__straight_rest(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
-    bool for_nothing = conns->tally.receives == 0; /* that is no sign of memory for who waits */
-    if (conns->reading != NULL)
+    if (conns->reading != NULL) {
+        bool for_nothing = conns->reading_since == receives_now(loop); /* no sign of memory */
         (for_nothing ? vigil__buf_untake : vigil__buf_drop)(&loop->pool, conns->reading);
+    }
     conns->reading = NULL;
     if (conns->part != NULL)
         vigil__busy_put(loop, conns->part);
@@ -90,7 +99,7 @@ static void straight_unhold(struct vigil__busy *busy)
     busy->held_len = 0;
 }
 
-/* What the connection has of the loop's is needed by it any longer. */
+/* The connection needs the loop's part for longer than its message. */
 static void straight_keep(vigil_loop *loop, struct vigil__conn *c)
 {
     struct vigil__conns *conns = vigil__conns(loop);
@@ -117,7 +126,6 @@ static void straight_left(vigil_loop *loop, struct vigil__conn *c, const vigil_c
 /* What is queued leaves, and may have the buffer that was received into. */
 static void straight_others(vigil_loop *loop, struct vigil__conn *c)
 {
-    straight_keep(loop, c);
     vigil__conns_flush(loop);
     vigil__straight_rest(loop); /* the next takes another, if memory allows */
     vigil__conn_rest(loop, c);
@@ -129,7 +137,9 @@ static bool straight_counted(vigil_loop *loop, struct vigil__conn *c)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     bool queued = vigil__somebody_waits(loop, VIGIL__LIST_FLUSH) || conns->offered->refs > 1;
-    if (!queued && c->busy == conns->part) /* there is nothing in it */
+    if (queued)
+        straight_keep(loop, c);      /* who hears of a stall may give it back */
+    else if (c->busy == conns->part) /* there is nothing in it */
         c->busy = vigil__conn_not_busy();
     vigil__callback_counted(loop, "data");
     if (!queued && c->unsteady == 0 && !vigil__somebody_waits(loop, VIGIL__LIST_FLUSH))
@@ -152,8 +162,8 @@ VIGIL_COLD static bool straight_cut(vigil_loop *loop, struct vigil__conn *c, int
 }
 
 /* `data` did more than to use what it was offered, or less. */
-VIGIL_COLD static bool straight_otherwise(vigil_loop *loop, struct vigil__conn *c,
-                                          const vigil_conn_ops *ops, size_t used)
+VIGIL_APART static bool straight_otherwise(vigil_loop *loop, struct vigil__conn *c,
+                                           const vigil_conn_ops *ops, size_t used)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     vigil__straight_look(loop);
@@ -263,8 +273,8 @@ static int straight_ready(vigil_loop *loop, const struct vigil__record *records,
     conns->offered = conns->reading;
     loop->offer.p = p;
     const struct vigil__record *record = records, *end = records + count;
-    const struct vigil__conn *full = NULL; /* of whom so many buffers in a row were */
-    int reads = 0;
+    const struct vigil__conn *full = NULL; /* who filled the last buffer, */
+    int reads = 0;                         /* so many times in a row */
     while (c != NULL) {
         enum straight how = straight_once(loop, conns, c, p);
         if (VIGIL_UNLIKELY(how == FULL)) {
@@ -331,7 +341,7 @@ static inline struct vigil__conn *straight_receiver(vigil_loop *loop,
     return VIGIL_LIKELY(spared) || straight_spare(loop) ? c : NULL;
 }
 
-/* Whether what a record tells is that all has gone which went straight on. */
+/* Whether a record tells that all has gone which was queued: then nothing is left to do. */
 static inline bool straight_sent(vigil_loop *loop, const struct vigil__conns *conns,
                                  const struct vigil__record *record)
 {

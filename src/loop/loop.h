@@ -116,7 +116,7 @@ struct vigil__above {
 
 /* What a `data` is offered while all of it may be passed straight on: see conn/straight.c. */
 struct vigil__offer {
-    uint64_t conn; /* to whom, or one of these, which are no handles */
+    uint64_t conn; /* to whom, or one of these, which no connection has */
     const void *p;
     size_t n;
 };
