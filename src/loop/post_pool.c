@@ -8,68 +8,66 @@
  */
 #include "loop/post_pool.h"
 
-/* The low half of the top is 0 for no block, 1 for the first one. */
+/* The low half of the top is 0 for no block. */
 static const uint64_t one_taken = (uint64_t)1 << 32;
 static const uint64_t taken_mask = ~(uint64_t)UINT32_MAX;
 
-static int pool_grow(struct vigil__post_pool *pool, struct vigil__post **next);
+static int pool_grow(struct vigil__post_pool *pool, uint32_t *next);
 
-int vigil__post_pool_get(struct vigil__post_pool *pool, struct vigil__post **next)
+int vigil__post_pool_get(struct vigil__post_pool *pool, uint32_t *next)
 {
     /* Acquired: where the block is, and how much of it is used, is from who put it there. */
     uint64_t top = atomic_load_explicit(&pool->top, memory_order_acquire);
     while ((uint32_t)top != 0) {
-        struct vigil__post_block *block = pool->block[(uint32_t)top - 1];
+        struct vigil__post_block *block = pool->block[(uint32_t)top];
         uint32_t below = atomic_load_explicit(&block->below, memory_order_relaxed);
         uint64_t rest = ((top & taken_mask) + one_taken) | below;
         if (atomic_compare_exchange_weak_explicit(&pool->top, &top, rest, memory_order_acquire,
                                                   memory_order_acquire)) {
-            *next = &block->posts[block->used];
+            *next = block->used;
             return 0;
         }
     }
     return pool_grow(pool, next);
 }
 
-void vigil__post_pool_put(struct vigil__post_pool *pool, const struct vigil__post *next)
+void vigil__post_pool_put(struct vigil__post_pool *pool, uint32_t next)
 {
-    struct vigil__post_block *block = vigil__post_block(pool, next->number);
-    uint32_t which = next->number / VIGIL__POST_NUMBERS;
+    struct vigil__post_block *block = vigil__post_block(pool, next);
+    uint32_t which = next / VIGIL__POST_NUMBERS;
     uint64_t top = atomic_load_explicit(&pool->top, memory_order_relaxed), with;
-    block->used = next->number % VIGIL__POST_NUMBERS - 1;
+    block->used = next;
     do {
         atomic_store_explicit(&block->below, (uint32_t)top, memory_order_relaxed);
-        with = (top & taken_mask) | (which + 1);
+        with = (top & taken_mask) | which;
     } while (!atomic_compare_exchange_weak_explicit(&pool->top, &top, with, memory_order_release,
                                                     memory_order_relaxed));
 }
 
-static int pool_grow(struct vigil__post_pool *pool, struct vigil__post **next)
+static int pool_grow(struct vigil__post_pool *pool, uint32_t *next)
 {
     if (atomic_load_explicit(&pool->blocks, memory_order_relaxed) >= VIGIL__POST_BLOCKS)
         return VIGIL_EFULL;
     struct vigil__post_block *block = vigil__alloc(pool->allocator, sizeof(*block));
     if (block == NULL)
         return VIGIL_ENOMEM;
-    uint32_t which = atomic_fetch_add_explicit(&pool->blocks, 1, memory_order_relaxed);
-    if (which >= VIGIL__POST_BLOCKS) { /* others were faster: there are fewer than are counted */
+    uint32_t which = atomic_fetch_add_explicit(&pool->blocks, 1, memory_order_relaxed) + 1;
+    if (which > VIGIL__POST_BLOCKS) { /* others were faster: there are fewer than are counted */
         vigil__free(pool->allocator, block, sizeof(*block));
         return VIGIL_EFULL;
     }
     atomic_init(&block->below, 0);
-    block->used = 0;
     block->ran = 0;
-    for (uint32_t i = 0; i < VIGIL__POST_BLOCK; i++)
-        block->posts[i].number = which * VIGIL__POST_NUMBERS + i + 1;
-    block->posts[VIGIL__POST_BLOCK].number = 0;
+    for (int i = 0; i < VIGIL__POST_WORDS; i++)
+        atomic_init(&block->begins[i], 0);
     pool->block[which] = block;
-    *next = block->posts;
+    *next = which * VIGIL__POST_NUMBERS + 1;
     return 0;
 }
 
 void vigil__post_pool_clear(struct vigil__post_pool *pool)
 {
     uint32_t blocks = atomic_load_explicit(&pool->blocks, memory_order_relaxed);
-    for (uint32_t i = 0; i < blocks && i < VIGIL__POST_BLOCKS; i++)
+    for (uint32_t i = 1; i <= blocks && i <= VIGIL__POST_BLOCKS; i++)
         vigil__free(pool->allocator, pool->block[i], sizeof(*pool->block[i]));
 }
