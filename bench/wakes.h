@@ -8,7 +8,8 @@
  *               other waits for
  *   post        a call posted from the loop's own thread and made, 10,000 at a time; where the
  *               library carries calls
- *   post-other  the same posted by another thread, as fast as it can, while the loop turns
+ *   post-other  the same posted by another thread, as fast as it can, while the loop turns; the
+ *               second time, when the memory is there
  * A library whose wake-up carries nothing has round-trip alone. */
 #ifndef BENCH_WAKES_H
 #define BENCH_WAKES_H
