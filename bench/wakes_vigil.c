@@ -3,6 +3,7 @@
  * wakes_vigil.c -- wake-ups and posts of this library: vigil_post().
  *
  * A post that finds 65,536 waiting is refused; it is tried again.  Public header only. */
+#define _GNU_SOURCE
 #include <sched.h>
 
 #include <vigil.h>
