@@ -7,13 +7,12 @@
 #include <string.h>
 
 enum {
-    WIDTH = 8,      /* children of a node; their bounds are a line of the cache */
+    WIDTH = VIGIL__TOURNAMENT_WIDTH,
     FEW = 24,       /* so few are sorted by insertion, and more by their keys' digits, of */
     DIGIT_BITS = 6, /* measured: 5 to 8 are the same within a tenth, and this takes least stack */
     DIGITS = 1 << DIGIT_BITS
 };
 
-static bool tournament_grow(struct vigil__tournament *t);
 static void tournament_settle(struct vigil__tournament *t);
 static vigil_ns node_collect(struct vigil__tournament *t, uint32_t level, uint32_t node,
                              vigil_ns now);
@@ -25,13 +24,14 @@ static vigil_ns *node_bound(const struct vigil__tournament *t, uint32_t level, u
     return &t->bounds[t->level_at[level] + node];
 }
 
-static vigil_ns *last_bound(const struct vigil__tournament *t)
+void vigil__tournament_init(struct vigil__tournament *t, const vigil_allocator *allocator)
 {
-    return node_bound(t, t->top, 0);
+    *t = (struct vigil__tournament){ .allocator = allocator,
+                                     .free_head = UINT32_MAX,
+                                     .generation = 1 };
 }
 
-/* Lowers the bounds above a timer that say it is due later. */
-static void bounds_lower(struct vigil__tournament *t, uint32_t index, vigil_ns due)
+void vigil__tournament_lower(struct vigil__tournament *t, uint32_t index, vigil_ns due)
 {
     uint32_t node = index / WIDTH;
     for (uint32_t level = 0; due < *node_bound(t, level, node); level++) {
@@ -44,51 +44,12 @@ static void bounds_lower(struct vigil__tournament *t, uint32_t index, vigil_ns d
     }
 }
 
-void vigil__tournament_init(struct vigil__tournament *t, const vigil_allocator *allocator)
-{
-    *t = (struct vigil__tournament){ .allocator = allocator, .free_head = UINT32_MAX };
-}
-
-struct vigil__timer *vigil__tournament_take(struct vigil__tournament *t)
-{
-    if (VIGIL_UNLIKELY(t->free_head == UINT32_MAX) && !tournament_grow(t))
-        return NULL;
-    struct vigil__timer *timer = &t->timers[t->free_head];
-    t->free_head = timer->sequence;
-    timer->generation++;
-    t->count++;
-    return timer;
-}
-
-void vigil__tournament_give(struct vigil__tournament *t, struct vigil__timer *timer)
-{
-    VIGIL_ASSERT((timer->generation & 1) == 1);
-    if (timer->due == *last_bound(t))
-        t->settled = false;
-    timer->due = VIGIL_FOREVER;
-    timer->generation++;
-    if ((int32_t)(timer->generation - t->generation) > 0)
-        t->generation = timer->generation;
-    timer->sequence = t->free_head;
-    t->free_head = (uint32_t)(timer - t->timers);
-    t->count--;
-}
-
-void vigil__tournament_set(struct vigil__tournament *t, struct vigil__timer *timer, vigil_ns due)
-{
-    if (timer->due == *last_bound(t))
-        t->settled = false;
-    timer->due = due;
-    timer->sequence = t->sequence++;
-    bounds_lower(t, (uint32_t)(timer - t->timers), due);
-}
-
 vigil_ns vigil__tournament_first(struct vigil__tournament *t)
 {
     if (!t->settled)
         tournament_settle(t);
     t->settled = true;
-    return *last_bound(t);
+    return *t->last;
 }
 
 uint32_t vigil__tournament_collect(struct vigil__tournament *t, vigil_ns now)
@@ -96,9 +57,9 @@ uint32_t vigil__tournament_collect(struct vigil__tournament *t, vigil_ns now)
     t->run_count = 0;
     if (now == VIGIL_FOREVER)
         now--; /* what is due then never is */
-    if (t->count == 0 || *last_bound(t) > now)
+    if (t->count == 0 || *t->last > now)
         return 0;
-    vigil_ns first = *last_bound(t);
+    vigil_ns first = *t->last;
     (void)node_collect(t, t->top, 0, now); /* the last bound says it, too */
     t->settled = false;                    /* bounds above `now` were not looked below */
     uint32_t bits = 0;
@@ -118,7 +79,7 @@ bool vigil__tournament_check(const struct vigil__tournament *t)
             if (*node_bound(t, level, node) > due)
                 return false;
     }
-    return t->count == 0 || !t->settled || *last_bound(t) == first;
+    return t->count == 0 || !t->settled || *t->last == first;
 }
 
 /* ---- looking: every bound that is passed becomes the truth ---- */
@@ -298,44 +259,55 @@ void vigil__tournament_trim(struct vigil__tournament *t)
     t->sequence = sequence;
 }
 
-/* Twice the room: the timers stay at the start of the block, the run moves to its end. */
+/* Takes over what the bounds were, to their new place.  What was all is the first of its level now,
+ * and what is above says the same. */
+static void bounds_move(struct vigil__tournament *t, const struct vigil__tournament *old,
+                        const vigil_ns *bounds, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        t->bounds[i] = VIGIL_FOREVER;
+    t->last = node_bound(t, t->top, 0);
+    if (old->room == 0)
+        return;
+    for (uint32_t level = 0; level < old->top; level++)
+        memcpy(node_bound(t, level, 0), bounds + old->level_at[level],
+               (old->level_at[level + 1] - old->level_at[level]) * sizeof(*bounds));
+    for (uint32_t level = old->top; level <= t->top; level++)
+        *node_bound(t, level, 0) = bounds[old->level_at[old->top]];
+}
+
+/* Twice the room: the timers stay at the start of the block, what follows moves to its end. */
 static bool tournament_resize(struct vigil__tournament *t)
 {
     struct vigil__tournament old = *t;
     if (old.room > UINT32_MAX / 2)
         return false;
-    uint32_t old_bounds = bounds_lay_out(old.room, old.level_at, &old.top);
+    uint32_t old_count = bounds_lay_out(old.room, old.level_at, &old.top);
     t->room = old.room == 0 ? WIDTH : old.room * 2;
-    uint32_t bounds = bounds_lay_out(t->room, t->level_at, &t->top);
-    char *block = vigil__resize(t->allocator, old.timers, block_size(old.room, old_bounds),
-                                block_size(t->room, bounds));
+    uint32_t count = bounds_lay_out(t->room, t->level_at, &t->top);
+    char *block = vigil__resize(t->allocator, old.timers, block_size(old.room, old_count),
+                                block_size(t->room, count));
     if (block == NULL) {
         *t = old;
         return false;
     }
     t->timers = (struct vigil__timer *)(void *)block;
     t->bounds = (vigil_ns *)(t->timers + t->room);
-    t->run = (struct vigil__due *)(t->bounds + bounds);
-    if (t->run_count > 0) { /* it is being walked */
-        const void *run = (vigil_ns *)(t->timers + old.room) + old_bounds;
-        memmove(t->run, run, t->run_count * sizeof(*t->run));
-    }
-    for (uint32_t i = 0; i < bounds; i++)
-        t->bounds[i] = VIGIL_FOREVER;
-    for (uint32_t i = 0; i < t->used; i++)
-        bounds_lower(t, i, t->timers[i].due);
+    t->run = (struct vigil__due *)(t->bounds + count);
+    const vigil_ns *old_bounds = (vigil_ns *)(t->timers + old.room);
+    if (t->run_count > 0) /* it is being walked */
+        memmove(t->run, old_bounds + old_count, t->run_count * sizeof(*t->run));
+    bounds_move(t, &old, old_bounds, count);
     return true;
 }
 
-/* A line of eight more joins the free ones. */
-static bool tournament_grow(struct vigil__tournament *t)
+bool vigil__tournament_grow(struct vigil__tournament *t)
 {
     if (t->used == t->room && !tournament_resize(t))
         return false;
     for (uint32_t i = WIDTH; i-- > 0;) {
         t->timers[t->used + i] = (struct vigil__timer){ .due = VIGIL_FOREVER,
-                                                        .sequence = t->free_head,
-                                                        .generation = t->generation };
+                                                        .sequence = t->free_head };
         t->free_head = t->used + i;
     }
     t->used += WIDTH;

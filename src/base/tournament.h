@@ -16,12 +16,15 @@
 
 #include "base/base.h"
 
-enum { VIGIL__TOURNAMENT_LEVELS = 11 }; /* 8 to this power is more than there are indexes */
+enum {
+    VIGIL__TOURNAMENT_WIDTH = 8,   /* children of a node; their bounds are a line of the cache */
+    VIGIL__TOURNAMENT_LEVELS = 11, /* that many to this power are more than there are indexes */
+};
 
 struct vigil__timer {
     vigil_ns due;        /* VIGIL_FOREVER while free */
     uint32_t sequence;   /* of its setting; while free: the next free one */
-    uint32_t generation; /* odd: taken */
+    uint32_t generation; /* 0 while free */
     vigil_timer_fn *fn;
     void *arg;
 };
@@ -34,16 +37,17 @@ struct vigil__due {
 struct vigil__tournament {
     const vigil_allocator *allocator;
     struct vigil__timer *timers; /* `room` of them begin the one block; bounds and run follow */
-    vigil_ns *bounds;            /* level by level; the last is that of all */
-    struct vigil__due *run;      /* what is due, in order */
-    uint32_t run_count;
-    uint32_t count, used, room; /* taken; taken or free; that there is memory for */
-    uint32_t free_head;         /* UINT32_MAX: none */
-    uint32_t generation;        /* the newest of those that ended */
-    uint32_t sequence;          /* the next one set gets it; it may wrap */
-    uint32_t top;               /* the level of the last bound */
+    vigil_ns *bounds;            /* level by level */
+    vigil_ns *last;              /* of them: that of all */
+    uint32_t count, used, room;  /* taken; taken or free; that there is memory for */
+    uint32_t free_head;          /* UINT32_MAX: none */
+    uint32_t generation;         /* the next one taken gets it: all odd numbers in turn */
+    uint32_t sequence;           /* the next one set gets it; it may wrap */
+    bool settled;                /* the last bound is the truth */
+    uint32_t top;                /* its level */
     uint32_t level_at[VIGIL__TOURNAMENT_LEVELS]; /* in bounds */
-    bool settled;                                /* the last bound is the truth */
+    struct vigil__due *run;                      /* what is due, in order */
+    uint32_t run_count;
 };
 
 void vigil__tournament_init(struct vigil__tournament *t, const vigil_allocator *allocator);
@@ -52,13 +56,11 @@ void vigil__tournament_clear(struct vigil__tournament *t);
 /* Gives the memory back when no timer is taken.  Old handles stay stale. */
 void vigil__tournament_trim(struct vigil__tournament *t);
 
-/* A new timer, due at no time, whose `fn` and `arg` are the caller's to set; NULL: out of memory.
- * Taking another one may move them all. */
-struct vigil__timer *vigil__tournament_take(struct vigil__tournament *t);
-void vigil__tournament_give(struct vigil__tournament *t, struct vigil__timer *timer);
+/* Room for one more that is free.  False: out of memory. */
+bool vigil__tournament_grow(struct vigil__tournament *t);
 
-/* It is due then, the newest among equals.  Takes no memory. */
-void vigil__tournament_set(struct vigil__tournament *t, struct vigil__timer *timer, vigil_ns due);
+/* Lowers the bounds above a timer that say that it is due later. */
+void vigil__tournament_lower(struct vigil__tournament *t, uint32_t index, vigil_ns due);
 
 /* When the first is due, those in the run not counted.  Some are taken. */
 vigil_ns vigil__tournament_first(struct vigil__tournament *t);
@@ -76,6 +78,46 @@ uint32_t vigil__tournament_collect(struct vigil__tournament *t, vigil_ns now);
 /* Whether all bounds hold; for tests. */
 bool vigil__tournament_check(const struct vigil__tournament *t);
 
+/* A new timer, due at no time, whose `fn` and `arg` are the caller's to set; NULL: out of memory.
+ * Taking another one may move them all. */
+static inline struct vigil__timer *vigil__tournament_take(struct vigil__tournament *t)
+{
+    if (VIGIL_UNLIKELY(t->free_head == UINT32_MAX) && !vigil__tournament_grow(t))
+        return NULL;
+    struct vigil__timer *timer = &t->timers[t->free_head];
+    t->free_head = timer->sequence;
+    timer->generation = t->generation;
+    t->generation += 2;
+    t->count++;
+    return timer;
+}
+
+/* It has ended. */
+static inline void vigil__tournament_give(struct vigil__tournament *t, struct vigil__timer *timer)
+{
+    VIGIL_ASSERT(timer->generation != 0);
+    if (timer->due == *t->last)
+        t->settled = false;
+    timer->due = VIGIL_FOREVER;
+    timer->generation = 0;
+    timer->sequence = t->free_head;
+    t->free_head = (uint32_t)(timer - t->timers);
+    t->count--;
+}
+
+/* It is due then, the newest among equals.  Takes no memory. */
+static inline void vigil__tournament_set(struct vigil__tournament *t, struct vigil__timer *timer,
+                                         vigil_ns due)
+{
+    uint32_t index = (uint32_t)(timer - t->timers);
+    if (timer->due == *t->last)
+        t->settled = false;
+    timer->due = due;
+    timer->sequence = t->sequence++;
+    if (due < t->bounds[index / VIGIL__TOURNAMENT_WIDTH])
+        vigil__tournament_lower(t, index, due);
+}
+
 /* A handle: generation above, index below.  0 is no handle, since a taken generation is odd. */
 static inline uint64_t vigil__tournament_handle(const struct vigil__tournament *t,
                                                 const struct vigil__timer *timer)
@@ -89,7 +131,7 @@ static inline struct vigil__timer *vigil__tournament_find(const struct vigil__to
 {
     uint32_t index = (uint32_t)handle;
     uint32_t generation = (uint32_t)(handle >> 32);
-    if (VIGIL_UNLIKELY(index >= t->used || (generation & 1) == 0))
+    if (VIGIL_UNLIKELY(index >= t->used || generation == 0))
         return NULL;
     struct vigil__timer *timer = &t->timers[index];
     return VIGIL_LIKELY(timer->generation == generation) ? timer : NULL;

@@ -9,16 +9,16 @@ enum {
     ROOM_KEPT = 1024 /* for so many timers memory is kept when none is left */
 };
 
-static void timer_end(vigil_loop *loop, struct vigil__timer *timer)
+static inline void timer_end(vigil_loop *loop, struct vigil__timer *timer)
 {
     vigil__tournament_give(&loop->timers, timer);
     vigil__gauge(&loop->stats.timers, loop->timers.count);
 }
 
 /* Gives back what a burst has taken, but not what is being walked. */
-static void timers_trim(struct vigil__tournament *t)
+static VIGIL_COLD void timers_trim(struct vigil__tournament *t)
 {
-    if (t->count == 0 && t->run_count == 0 && t->room > ROOM_KEPT)
+    if (t->run_count == 0 && t->room > ROOM_KEPT)
         vigil__tournament_trim(t);
 }
 
@@ -72,7 +72,8 @@ int vigil_cancel(vigil_loop *loop, vigil_timer timer)
     if (found == NULL)
         return VIGIL_ESTALE;
     timer_end(loop, found);
-    timers_trim(&loop->timers);
+    if (VIGIL_UNLIKELY(loop->timers.count == 0))
+        timers_trim(&loop->timers);
     return 0;
 }
 
@@ -109,5 +110,6 @@ void vigil__timers_run(vigil_loop *loop)
         vigil__callback_ran(loop, "timer");
     }
     t->run_count = 0;
-    timers_trim(t);
+    if (t->count == 0)
+        timers_trim(t);
 }
