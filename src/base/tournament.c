@@ -8,16 +8,21 @@
 
 enum {
     WIDTH = VIGIL__TOURNAMENT_WIDTH,
-    FEW = 24,       /* so few are sorted by insertion, and more by their keys' digits, of */
-    DIGIT_BITS = 6, /* measured: 5 to 8 are the same within a tenth, and this takes least stack */
-    DIGITS = 1 << DIGIT_BITS
+    MANY = 256,   /* from so many on it is faster to go to another array and back, by digits of */
+    WIDE_BITS = 9 /* measured: 10 ns for one of a million; 8 take 23, 11 take 17, in place 35 */
+};
+
+/* Times from `first` to `last`, told apart by the upper 32 of so many bits. */
+struct span {
+    vigil_ns first, last;
+    uint32_t bits, below; /* those that differ at all; and of these the ones that a key lacks */
 };
 
 static void tournament_settle(struct vigil__tournament *t);
-static vigil_ns node_collect(struct vigil__tournament *t, uint32_t level, uint32_t node,
-                             vigil_ns now);
-static void run_sort(const struct vigil__tournament *t, struct vigil__due *run, uint32_t count,
-                     vigil_ns first, uint32_t bits);
+static vigil_ns node_collect(struct vigil__tournament *t, const struct span *span, uint32_t level,
+                             uint32_t node);
+static struct span span_of(vigil_ns first, vigil_ns last);
+static void run_sort_all(const struct vigil__tournament *t, const struct span *span);
 
 static vigil_ns *node_bound(const struct vigil__tournament *t, uint32_t level, uint32_t node)
 {
@@ -59,27 +64,12 @@ uint32_t vigil__tournament_collect(struct vigil__tournament *t, vigil_ns now)
         now--; /* what is due then never is */
     if (t->count == 0 || *t->last > now)
         return 0;
-    vigil_ns first = *t->last;
-    (void)node_collect(t, t->top, 0, now); /* the last bound says it, too */
-    t->settled = false;                    /* bounds above `now` were not looked below */
-    uint32_t bits = 0;
-    while ((now - first) >> bits != 0)
-        bits++;
-    run_sort(t, t->run, t->run_count, first, bits);
+    struct span span = span_of(*t->last, now);
+    (void)node_collect(t, &span, t->top, 0); /* the last bound says it, too */
+    t->settled = false;                      /* bounds above `now` were not looked below */
+    if (t->run_count > 1)
+        run_sort_all(t, &span);
     return t->run_count;
-}
-
-bool vigil__tournament_check(const struct vigil__tournament *t)
-{
-    vigil_ns first = VIGIL_FOREVER;
-    for (uint32_t i = 0; i < t->used; i++) {
-        vigil_ns due = t->timers[i].due;
-        first = due < first ? due : first;
-        for (uint32_t level = 0, node = i / WIDTH; level <= t->top; level++, node /= WIDTH)
-            if (*node_bound(t, level, node) > due)
-                return false;
-    }
-    return t->count == 0 || !t->settled || *t->last == first;
 }
 
 /* ---- looking: every bound that is passed becomes the truth ---- */
@@ -123,19 +113,39 @@ static void tournament_settle(struct vigil__tournament *t)
     }
 }
 
-/* Moves what is due below the node to the run, and answers the bound of what is left. */
-static vigil_ns node_collect(struct vigil__tournament *t, uint32_t level, uint32_t node,
-                             vigil_ns now)
+/* What a time within the span is sorted by. */
+static uint32_t span_key(const struct span *span, vigil_ns due)
 {
+    return (uint32_t)((due - span->first) >> span->below);
+}
+
+/* node_collect(), of a node whose children are timers. */
+static vigil_ns timers_collect(struct vigil__tournament *t, const struct span *span, uint32_t node)
+{
+    const struct vigil__timer *timers = &t->timers[node * WIDTH];
+    struct vigil__due *end = t->run + t->run_count; /* there is a place for every timer */
+    vigil_ns first = VIGIL_FOREVER;
+    for (uint32_t i = 0; i < WIDTH; i++) {
+        vigil_ns due = timers[i].due;
+        *end = (struct vigil__due){ .key = span_key(span, due), .index = node * WIDTH + i };
+        end += due <= span->last;
+        first = due > span->last && due < first ? due : first;
+    }
+    t->run_count = (uint32_t)(end - t->run);
+    return *node_bound(t, 0, node) = first;
+}
+
+/* Moves what is due below the node to the run, and answers the bound of what is left. */
+static vigil_ns node_collect(struct vigil__tournament *t, const struct span *span, uint32_t level,
+                             uint32_t node)
+{
+    if (level == 0)
+        return timers_collect(t, span, node);
     vigil_ns first = VIGIL_FOREVER;
     for (uint32_t child = node * WIDTH; child < (node + 1) * WIDTH; child++) {
-        vigil_ns due = level == 0 ? t->timers[child].due : *node_bound(t, level - 1, child);
-        if (due <= now && level == 0) {
-            t->run[t->run_count++].index = child;
-            continue;
-        }
-        if (due <= now)
-            due = node_collect(t, level - 1, child, now);
+        vigil_ns due = *node_bound(t, level - 1, child);
+        if (due <= span->last)
+            due = node_collect(t, span, level - 1, child);
         first = due < first ? due : first;
     }
     return *node_bound(t, level, node) = first;
@@ -143,85 +153,101 @@ static vigil_ns node_collect(struct vigil__tournament *t, uint32_t level, uint32
 
 /* ---- sorting ---- */
 
-static void insertion_sort(struct vigil__due *run, uint32_t count)
+/* In place, however many: by insertion, first among those far apart, at last among all. */
+static void sort_in_place(struct vigil__due *run, uint32_t count)
 {
-    for (uint32_t i = 1; i < count; i++) {
-        struct vigil__due due = run[i];
-        uint32_t at = i;
-        for (; at > 0 && due.key < run[at - 1].key; at--)
-            run[at] = run[at - 1];
-        run[at] = due;
-    }
-}
-
-static uint32_t key_digit(uint32_t key, uint32_t shift)
-{
-    return key >> shift & (DIGITS - 1);
-}
-
-/* By the key's digit at `shift`, in place; then what has it in common by the digits below. */
-static void radix_sort(struct vigil__due *run, uint32_t count, uint32_t shift)
-{
-    if (count <= FEW) {
-        insertion_sort(run, count);
-        return;
-    }
-    uint32_t at[DIGITS] = { 0 }, end[DIGITS]; /* of each digit's part: what is not there yet */
-    for (uint32_t i = 0; i < count; i++)
-        at[key_digit(run[i].key, shift)]++;
-    for (uint32_t digit = 0, sum = 0; digit < DIGITS; digit++) {
-        end[digit] = sum + at[digit];
-        at[digit] = sum;
-        sum = end[digit];
-    }
-    for (uint32_t digit = 0; digit < DIGITS; digit++) {
-        while (at[digit] < end[digit]) {
-            struct vigil__due due = run[at[digit]];
-            uint32_t its;
-            while ((its = key_digit(due.key, shift)) != digit) {
-                struct vigil__due other = run[at[its]];
-                run[at[its]++] = due;
-                due = other;
-            }
-            run[at[digit]++] = due;
+    uint32_t gap = 1;
+    while (gap < count / 9)
+        gap = 3 * gap + 1;
+    for (; gap > 0; gap /= 3) {
+        for (uint32_t i = gap; i < count; i++) {
+            struct vigil__due due = run[i];
+            uint32_t at = i;
+            for (; at >= gap && due.key < run[at - gap].key; at -= gap)
+                run[at] = run[at - gap];
+            run[at] = due;
         }
     }
-    if (shift == 0)
-        return;
-    uint32_t below = shift > DIGIT_BITS ? shift - DIGIT_BITS : 0;
-    for (uint32_t digit = 0, begin = 0; digit < DIGITS; begin = end[digit++])
-        radix_sort(run + begin, end[digit] - begin, below);
 }
 
-/* Sorts what is due within 2 to the power of `bits` from `first`: by the upper 32 of these bits,
- * what has them in common by those below, and what is due at the same time by its sequence. */
-static void run_sort(const struct vigil__tournament *t, struct vigil__due *run, uint32_t count,
-                     vigil_ns first, uint32_t bits)
+/* By all digits of so many bits, the last one first, over to the other array and back. */
+static void sort_across(struct vigil__due *run, struct vigil__due *other, uint32_t count,
+                        uint32_t bits)
 {
-    if (count < 2)
-        return;
-    uint32_t below = bits > 32 ? bits - 32 : 0;
-    for (uint32_t i = 0; i < count; i++) {
-        const struct vigil__timer *timer = &t->timers[run[i].index];
-        run[i].key = bits == 0 ? timer->sequence - t->sequence /* the next is above all of them */
-                               : (uint32_t)((timer->due - first) >> below);
+    uint32_t passes = (bits + WIDE_BITS - 1) / WIDE_BITS;
+    uint32_t width = (bits + passes - 1) / passes;
+    uint32_t mask = (1U << width) - 1;
+    struct vigil__due *from = run, *to = other;
+    for (uint32_t shift = 0; shift < bits; shift += width) {
+        uint32_t at[1 << WIDE_BITS] = { 0 };
+        for (uint32_t i = 0; i < count; i++)
+            at[from[i].key >> shift & mask]++;
+        for (uint32_t digit = 0, sum = 0; digit <= mask; digit++) {
+            uint32_t of_digit = at[digit];
+            at[digit] = sum;
+            sum += of_digit;
+        }
+        for (uint32_t i = 0; i < count; i++)
+            to[at[from[i].key >> shift & mask]++] = from[i];
+        struct vigil__due *sorted = to;
+        to = from;
+        from = sorted;
     }
-    uint32_t key_bits = bits == 0 ? 32 : bits - below;
-    radix_sort(run, count, key_bits > DIGIT_BITS ? key_bits - DIGIT_BITS : 0);
-    if (bits == 0)
+    if (from != run)
+        memcpy(run, from, count * sizeof(*run));
+}
+
+static struct span span_of(vigil_ns first, vigil_ns last)
+{
+    uint64_t span = (uint64_t)(last - first);
+    uint32_t bits = span == 0 ? 0 : 64 - (uint32_t)__builtin_clzll(span);
+    return (struct span){ first, last, bits, bits > 32 ? bits - 32 : 0 };
+}
+
+/* Sorts what has keys of the span: by these, what has the same by the bits that they lack, and what
+ * is due at the same time by its sequence. */
+static void run_sort(const struct vigil__tournament *t, const struct span *span,
+                     struct vigil__due *run, struct vigil__due *other, uint32_t count)
+{
+    bool equal = span->bits == 0;
+    for (uint32_t i = 0; i < count && equal; i++) /* the next sequence is above all of them */
+        run[i].key = t->timers[run[i].index].sequence - t->sequence;
+    uint32_t bits = equal ? 32 : span->bits - span->below;
+    if (count >= MANY && other != NULL)
+        sort_across(run, other, count, bits);
+    else
+        sort_in_place(run, count);
+    if (equal)
         return;
     for (uint32_t begin = 0, end = 0; begin < count; begin = end) {
-        while (end < count && run[end].key == run[begin].key)
+        uint32_t key = run[begin].key;
+        while (end < count && run[end].key == key)
             end++;
-        run_sort(t, run + begin, end - begin, first + ((vigil_ns)run[begin].key << below), below);
+        if (end - begin < 2)
+            continue;
+        vigil_ns first = span->first + ((vigil_ns)key << span->below);
+        struct span same = span_of(first, first + ((vigil_ns)1 << span->below) - 1);
+        for (uint32_t i = begin; i < end; i++)
+            run[i].key = span_key(&same, t->timers[run[i].index].due);
+        run_sort(t, &same, run + begin, other, end - begin);
     }
+}
+
+/* Behind the run there mostly is room for as many more; else there may be memory; else without. */
+static void run_sort_all(const struct vigil__tournament *t, const struct span *span)
+{
+    struct vigil__due *other = t->run + t->run_count, *taken = NULL;
+    if (t->run_count >= MANY && t->run_count > t->room - t->run_count)
+        other = taken = vigil__alloc(t->allocator, t->run_count * sizeof(*taken));
+    run_sort(t, span, t->run, other, t->run_count);
+    vigil__free(t->allocator, taken, t->run_count * sizeof(*taken));
 }
 
 /* ---- memory ---- */
 
 /* How many bounds there are above so many timers, every node having all of its children.  Tells
  * where each level begins. */
-static uint32_t bounds_lay_out(uint32_t room, uint32_t *level_at, uint32_t *top)
+static VIGIL_COLD uint32_t bounds_lay_out(uint32_t room, uint32_t *level_at, uint32_t *top)
 {
     uint32_t total = 0;
     uint32_t nodes = room / WIDTH;
@@ -277,7 +303,7 @@ static void bounds_move(struct vigil__tournament *t, const struct vigil__tournam
 }
 
 /* Twice the room: the timers stay at the start of the block, what follows moves to its end. */
-static bool tournament_resize(struct vigil__tournament *t)
+static VIGIL_COLD bool tournament_resize(struct vigil__tournament *t)
 {
     struct vigil__tournament old = *t;
     if (old.room > UINT32_MAX / 2)

@@ -75,9 +75,6 @@ static inline vigil_ns vigil__tournament_due(struct vigil__tournament *t)
  * be given back or set anew before the next collect. */
 uint32_t vigil__tournament_collect(struct vigil__tournament *t, vigil_ns now);
 
-/* Whether all bounds hold; for tests. */
-bool vigil__tournament_check(const struct vigil__tournament *t);
-
 /* A new timer, due at no time, whose `fn` and `arg` are the caller's to set; NULL: out of memory.
  * Taking another one may move them all. */
 static inline struct vigil__timer *vigil__tournament_take(struct vigil__tournament *t)
