@@ -74,20 +74,28 @@ uint32_t vigil__tournament_collect(struct vigil__tournament *t, vigil_ns now)
 
 /* ---- looking: every bound that is passed becomes the truth ---- */
 
-/* The least of what a node's children say. */
-static vigil_ns node_least(const struct vigil__tournament *t, uint32_t level, uint32_t node)
+/* When each child of a node is due, or what is below it; `space` is for those that lie apart. */
+static const vigil_ns *node_children(const struct vigil__tournament *t, uint32_t level,
+                                     uint32_t node, vigil_ns space[WIDTH])
 {
-    vigil_ns least = VIGIL_FOREVER;
-    if (level == 0) {
-        const struct vigil__timer *timers = &t->timers[node * WIDTH];
-        for (uint32_t i = 0; i < WIDTH; i++)
-            least = timers[i].due < least ? timers[i].due : least;
-        return least;
-    }
-    const vigil_ns *bounds = node_bound(t, level - 1, node * WIDTH);
-    for (uint32_t i = 0; i < WIDTH; i++)
-        least = bounds[i] < least ? bounds[i] : least;
-    return least;
+    if (level > 0)
+        return node_bound(t, level - 1, node * WIDTH);
+    const struct vigil__timer *timers = &t->timers[node * WIDTH];
+    for (int i = 0; i < WIDTH; i++)
+        space[i] = timers[i].due;
+    return space;
+}
+
+/* Which child is the first, without a branch on that: nobody could foretell it. */
+static uint32_t children_first(const vigil_ns due[WIDTH])
+{
+    vigil_ns least = due[0];
+    uint32_t those = 0; /* bit per child */
+    for (int i = 1; i < WIDTH; i++)
+        least = due[i] < least ? due[i] : least;
+    for (int i = 0; i < WIDTH; i++)
+        those |= (uint32_t)(due[i] == least) << i;
+    return (uint32_t)__builtin_ctz(those);
 }
 
 /* Goes down to a timer that is due when the last bound says, and up again where there is none. */
@@ -95,21 +103,20 @@ static void tournament_settle(struct vigil__tournament *t)
 {
     uint32_t level = t->top, node = 0;
     for (;;) {
-        vigil_ns *bound = node_bound(t, level, node);
-        vigil_ns least = node_least(t, level, node);
-        if (least != *bound && level < t->top) { /* too low: those above may be, too */
-            *bound = least;
+        vigil_ns space[WIDTH], *bound = node_bound(t, level, node);
+        const vigil_ns *due = node_children(t, level, node, space);
+        uint32_t first = children_first(due);
+        bool too_low = due[first] != *bound; /* those above may be, too */
+        *bound = due[first];
+        if (too_low && level < t->top) {
             level++;
             node /= WIDTH;
             continue;
         }
-        *bound = least;
         if (level == 0)
             return;
         level--;
-        node *= WIDTH;
-        while (*node_bound(t, level, node) != least)
-            node++;
+        node = node * WIDTH + first;
     }
 }
 
@@ -119,34 +126,26 @@ static uint32_t span_key(const struct span *span, vigil_ns due)
     return (uint32_t)((due - span->first) >> span->below);
 }
 
-/* node_collect(), of a node whose children are timers. */
-static vigil_ns timers_collect(struct vigil__tournament *t, const struct span *span, uint32_t node)
-{
-    const struct vigil__timer *timers = &t->timers[node * WIDTH];
-    struct vigil__due *end = t->run + t->run_count; /* there is a place for every timer */
-    vigil_ns first = VIGIL_FOREVER;
-    for (uint32_t i = 0; i < WIDTH; i++) {
-        vigil_ns due = timers[i].due;
-        *end = (struct vigil__due){ .key = span_key(span, due), .index = node * WIDTH + i };
-        end += due <= span->last;
-        first = due > span->last && due < first ? due : first;
-    }
-    t->run_count = (uint32_t)(end - t->run);
-    return *node_bound(t, 0, node) = first;
-}
-
 /* Moves what is due below the node to the run, and answers the bound of what is left. */
 static vigil_ns node_collect(struct vigil__tournament *t, const struct span *span, uint32_t level,
                              uint32_t node)
 {
-    if (level == 0)
-        return timers_collect(t, span, node);
-    vigil_ns first = VIGIL_FOREVER;
-    for (uint32_t child = node * WIDTH; child < (node + 1) * WIDTH; child++) {
-        vigil_ns due = *node_bound(t, level - 1, child);
-        if (due <= span->last)
-            due = node_collect(t, span, level - 1, child);
-        first = due < first ? due : first;
+    vigil_ns space[WIDTH], first = VIGIL_FOREVER;
+    const vigil_ns *due = node_children(t, level, node, space);
+    uint32_t those = 0; /* bit per child that is due, or below which something is */
+    for (int i = 0; i < WIDTH; i++) {
+        vigil_ns later = due[i] > span->last ? due[i] : VIGIL_FOREVER;
+        first = later < first ? later : first;
+        those |= (uint32_t)(due[i] <= span->last) << i;
+    }
+    for (; those != 0; those &= those - 1) {
+        uint32_t i = (uint32_t)__builtin_ctz(those), child = node * WIDTH + i;
+        if (level == 0) {
+            t->run[t->run_count++] = (struct vigil__due){ span_key(span, due[i]), child };
+            continue;
+        }
+        vigil_ns left = node_collect(t, span, level - 1, child);
+        first = left < first ? left : first;
     }
     return *node_bound(t, level, node) = first;
 }
