@@ -38,8 +38,8 @@ void vigil__tournament_init(struct vigil__tournament *t, const vigil_allocator *
 
 void vigil__tournament_lower(struct vigil__tournament *t, uint32_t index, vigil_ns due)
 {
-    uint32_t node = index / WIDTH;
-    for (uint32_t level = 0; due < *node_bound(t, level, node); level++) {
+    uint32_t node = index / (WIDTH * WIDTH);
+    for (uint32_t level = 1; due < *node_bound(t, level, node); level++) {
         *node_bound(t, level, node) = due;
         if (level == t->top) {
             t->settled = true;
@@ -248,16 +248,13 @@ static void run_sort_all(const struct vigil__tournament *t, const struct span *s
  * where each level begins. */
 static VIGIL_COLD uint32_t bounds_lay_out(uint32_t room, uint32_t *level_at, uint32_t *top)
 {
-    uint32_t total = 0;
-    uint32_t nodes = room / WIDTH;
-    for (uint32_t level = 0; nodes > 1; level++) {
-        level_at[level] = total;
-        *top = level + 1;
+    uint32_t total = 0, nodes = room / WIDTH;
+    *top = 0;
+    do {
+        level_at[(*top)++] = total;
         nodes = (nodes + WIDTH - 1) / WIDTH;
         total += nodes * WIDTH;
-    }
-    if (total == 0)
-        *top = 0;
+    } while (nodes > 1);
     level_at[*top] = total;
     return total + nodes;
 }
@@ -291,6 +288,7 @@ static void bounds_move(struct vigil__tournament *t, const struct vigil__tournam
 {
     for (uint32_t i = 0; i < count; i++)
         t->bounds[i] = VIGIL_FOREVER;
+    t->above = node_bound(t, 1, 0);
     t->last = node_bound(t, t->top, 0);
     if (old->room == 0)
         return;

@@ -37,7 +37,8 @@ struct vigil__due {
 struct vigil__tournament {
     const vigil_allocator *allocator;
     struct vigil__timer *timers; /* `room` of them begin the one block; bounds and run follow */
-    vigil_ns *bounds;            /* level by level */
+    vigil_ns *bounds;            /* level by level; there are two at least */
+    vigil_ns *above;             /* of them: the second level */
     vigil_ns *last;              /* of them: that of all */
     uint32_t count, used, room;  /* taken; taken or free; that there is memory for */
     uint32_t free_head;          /* UINT32_MAX: none */
@@ -59,7 +60,7 @@ void vigil__tournament_trim(struct vigil__tournament *t);
 /* Room for one more that is free.  False: out of memory. */
 bool vigil__tournament_grow(struct vigil__tournament *t);
 
-/* Lowers the bounds above a timer that say that it is due later. */
+/* Lowers the bounds above a timer, but for the nearest, which say that it is due later. */
 void vigil__tournament_lower(struct vigil__tournament *t, uint32_t index, vigil_ns due);
 
 /* When the first is due, those in the run not counted.  Some are taken. */
@@ -111,7 +112,11 @@ static inline void vigil__tournament_set(struct vigil__tournament *t, struct vig
         t->settled = false;
     timer->due = due;
     timer->sequence = t->sequence++;
-    if (due < t->bounds[index / VIGIL__TOURNAMENT_WIDTH])
+    /* Whether the nearest bound is lowered nobody can foretell, so it is written in any case; the
+     * next seldom is, and if not that one, none is above it. */
+    vigil_ns *bound = &t->bounds[index / VIGIL__TOURNAMENT_WIDTH];
+    *bound = due < *bound ? due : *bound;
+    if (due < t->above[index / (VIGIL__TOURNAMENT_WIDTH * VIGIL__TOURNAMENT_WIDTH)])
         vigil__tournament_lower(t, index, due);
 }
 
