@@ -76,6 +76,20 @@ static inline vigil_ns vigil__tournament_due(struct vigil__tournament *t)
  * be given back or set anew before the next collect. */
 uint32_t vigil__tournament_collect(struct vigil__tournament *t, vigil_ns now);
 
+/* Fetches what the next take or a find of that handle will look at into the cache meanwhile: a read
+ * of the clock waits for what is being loaded, but not for this. */
+static inline void vigil__tournament_prefetch_next(const struct vigil__tournament *t)
+{
+    if (VIGIL_LIKELY(t->free_head != UINT32_MAX))
+        __builtin_prefetch(&t->timers[t->free_head], 1);
+}
+
+static inline void vigil__tournament_prefetch(const struct vigil__tournament *t, uint64_t handle)
+{
+    if (VIGIL_LIKELY((uint32_t)handle < t->used))
+        __builtin_prefetch(&t->timers[(uint32_t)handle], 1);
+}
+
 /* A new timer, due at no time, whose `fn` and `arg` are the caller's to set; NULL: out of memory.
  * Taking another one may move them all. */
 static inline struct vigil__timer *vigil__tournament_take(struct vigil__tournament *t)

@@ -252,11 +252,6 @@ vigil_ns vigil_now(const vigil_loop *loop)
     return loop->now;
 }
 
-vigil_ns vigil__loop_clock(vigil_loop *loop)
-{
-    return loop->host->now(loop->host->self);
-}
-
 static unsigned callbacks_untimed(const vigil_loop *loop)
 {
     return loop->callbacks_look - loop->callbacks_left;

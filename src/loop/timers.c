@@ -30,12 +30,13 @@ int vigil_after(vigil_loop *loop, vigil_ns delay_ns, vigil_timer_fn *fn, void *a
         return status;
     if (delay_ns < 0 || fn == NULL)
         return VIGIL_EINVAL;
+    vigil__tournament_prefetch_next(&loop->timers);
+    vigil_ns due = vigil__time_add(vigil__loop_clock(loop), delay_ns);
     struct vigil__timer *timer = vigil__tournament_take(&loop->timers);
     if (timer == NULL)
         return VIGIL_ENOMEM;
     timer->fn = fn;
     timer->arg = arg;
-    vigil_ns due = vigil__time_add(vigil__loop_clock(loop), delay_ns);
     vigil__tournament_set(&loop->timers, timer, due);
     vigil__gauge(&loop->stats.timers, loop->timers.count);
     if (out != NULL)
@@ -55,10 +56,11 @@ int vigil_timer_set(vigil_loop *loop, vigil_timer timer, vigil_ns delay_ns)
         return status;
     if (delay_ns < 0)
         return VIGIL_EINVAL;
+    vigil__tournament_prefetch(&loop->timers, timer.v);
+    vigil_ns due = vigil__time_add(vigil__loop_clock(loop), delay_ns);
     struct vigil__timer *found = vigil__tournament_find(&loop->timers, timer.v);
     if (found == NULL)
         return VIGIL_ESTALE;
-    vigil_ns due = vigil__time_add(vigil__loop_clock(loop), delay_ns);
     vigil__tournament_set(&loop->timers, found, due);
     return 0;
 }
