@@ -121,8 +121,11 @@ def judge_peers(data):
 
 def judge_timers(data):
     vigil = data["timers"]["results"]["vigil"]
-    ratio, each = vigil["sum"]["ratio"], vigil["bytes"]["median"] - CALLBACK_BYTES
-    return every([(f"{ratio:.2f}", ratio <= 1), (f"{each:.1f} bytes", each <= TIMER_BYTES_MAX)])
+    ratio, handle = vigil["sum"]["ratio"], vigil["handle"]["median"]
+    each = vigil["bytes"]["median"] - handle - CALLBACK_BYTES
+    return every([(f"{ratio:.2f}", ratio <= 1),
+                  (f"{each:.1f} bytes, and {handle:.0f} of the program's own handle",
+                   each <= TIMER_BYTES_MAX)])
 
 
 def judge_activity(data):

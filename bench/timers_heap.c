@@ -18,6 +18,7 @@ static struct entry *heap;
 static uint32_t *place; /* of each timer in the heap */
 static uint32_t count;
 static int64_t turn_ms;
+static const size_t timer_handle = 0;
 
 static void timers_open(void)
 {

@@ -10,6 +10,7 @@
 
 static vigil_loop *loop;
 static vigil_timer *timers;
+static const size_t timer_handle = sizeof *timers;
 
 static void timers_open(void)
 {

@@ -11,6 +11,7 @@
 
 static struct ev_loop *loop;
 static ev_timer *timers;
+static const size_t timer_handle = 0;
 
 static void timers_open(void)
 {

@@ -12,6 +12,7 @@
 
 static struct event_base *base;
 static struct event *timers;
+static const size_t timer_handle = 0;
 
 static void timers_open(void)
 {

@@ -11,6 +11,7 @@
 
 static uv_loop_t *loop;
 static uv_timer_t *timers;
+static const size_t timer_handle = 0;
 
 static void timers_open(void)
 {
