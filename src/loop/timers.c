@@ -6,6 +6,7 @@
 
 enum {
     AHEAD = 16,      /* timers that are fetched into the cache ahead of their call; 8 is slower */
+    CROWD = 1000,    /* to sort so many takes a time that must not be counted as a callback's */
     ROOM_KEPT = 1024 /* for so many timers memory is kept when none is left */
 };
 
@@ -98,6 +99,8 @@ void vigil__timers_run(vigil_loop *loop)
     vigil_ns now = loop->now; /* this turn's: callbacks may read the clock again */
     uint32_t first_new = t->sequence;
     uint32_t count = vigil__tournament_collect(t, now);
+    if (count > CROWD)
+        loop->clock_read = vigil__loop_clock(loop);
     for (uint32_t i = 0; i < count && !loop->closing; i++) {
         if (i + AHEAD < count)
             __builtin_prefetch(&t->timers[t->run[i + AHEAD].index]);
