@@ -30,6 +30,7 @@ enum {
     CONNECTIONS = 50,
     IDLE = 10000, /* connections; each is the peer of another */
     TIMERS = 1000000,
+    WAITING = 10000, /* timers */
     REGISTERED = 1000,
     POSTS = 1000,
 };
@@ -236,6 +237,33 @@ static void cases_timers(void)
     free(timers);
 }
 
+/* Set anew when it fires, a mean of WAITING steps ahead. */
+static void on_timer_again(vigil_loop *loop, void *arg)
+{
+    vigil_ns delay = VIGIL_US(20) * (WAITING / 2 + (vigil_ns)random_below(WAITING));
+    must(vigil_after(loop, delay, on_timer_again, arg, NULL) == 0, "a timer");
+    fired++;
+}
+
+/* A server in its stride: about one of many fires in a turn, and is set anew. */
+static void case_timers_steady(void)
+{
+    vigil_loop *loop = open_loop("epoll");
+    for (int i = 0; i < WAITING; i++)
+        on_timer_again(loop, NULL);
+    uint64_t before = clock_reads;
+    for (int i = -2 * WAITING; i < WAITING; i++) {
+        if (i == 0) {
+            before = clock_reads;
+            fired = 0;
+        }
+        clock_ns += VIGIL_US(20);
+        must((i < 0 ? vigil_loop_turn(loop, VIGIL_NOWAIT) : measured_turn(loop)) >= 0, "a turn");
+    }
+    case_ends("timer fire and set, 10,000 wait", "", fired, clock_reads - before);
+    vigil_loop_close(loop);
+}
+
 /* ---- registrations ---- */
 
 MEASURED void measured_register(vigil_poller *poller, const int *fds, vigil_reg *regs)
@@ -348,6 +376,7 @@ int main(void)
     case_idle("turn, 10,000 idle, ", IDLE);
     case_idle("turn, nobody, ", 0);
     cases_timers();
+    case_timers_steady();
     for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
         cases_poller(backends[i]);
     case_posts();
