@@ -5,9 +5,9 @@
  * Timers stand in one array, each in the same place for life.  Above it stand the bounds of eight
  * neighbours each, of eight of these each, and so on up to one: nothing below a bound is due
  * earlier, though what it was taken from may since have ended or moved to later.  So ending a timer
- * and moving it to later write to the timer alone, and moving it to earlier seldom climbs.  Bounds
- * are raised to the truth when somebody asks what is first: that costs no more than the ends and
- * moves since then have saved, whatever their pattern.
+ * writes to the timer alone, moving it to the nearest bound as well, and seldom climbs.  Bounds are
+ * raised to the truth when somebody asks what is first: that costs no more than the ends and moves
+ * since then have saved, whatever their pattern.
  *
  * The tree knows no clock; it is told the time.  Equal times come out in the order of setting.
  */
