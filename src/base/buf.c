@@ -17,6 +17,23 @@ static uint8_t class_for(size_t size)
     return (uint8_t)((bits - 7) / 2);
 }
 
+struct vigil__buf *vigil__buf_new(const vigil_allocator *allocator, size_t cap)
+{
+    struct vigil__buf *buf = vigil__alloc(allocator, vigil__buf_size(cap));
+    if (buf == NULL)
+        return NULL;
+    buf->cap = cap;
+    buf->data = (uint8_t *)(buf + 1);
+    if (cap >= VIGIL__BUF_READ)
+        buf->data += -(uintptr_t)buf->data & (VIGIL__BUF_PAGE - 1);
+    return buf;
+}
+
+void vigil__buf_free(const vigil_allocator *allocator, struct vigil__buf *buf)
+{
+    vigil__free(allocator, buf, vigil__buf_size(buf->cap));
+}
+
 void vigil__pool_init(struct vigil__pool *pool, const vigil_allocator *allocator, size_t limit)
 {
     *pool = (struct vigil__pool){ .allocator = allocator, .limit = limit };
@@ -28,7 +45,7 @@ void vigil__pool_clear(struct vigil__pool *pool)
         while (pool->free[i] != NULL) {
             struct vigil__buf *buf = pool->free[i];
             pool->free[i] = buf->next_free;
-            vigil__free(pool->allocator, buf, sizeof(*buf) + buf->cap);
+            vigil__buf_free(pool->allocator, buf);
         }
     }
     pool->cached = 0;
@@ -51,7 +68,7 @@ static void cached_trim(struct vigil__pool *pool, size_t cap)
             struct vigil__buf *buf = pool->free[i];
             pool->free[i] = buf->next_free;
             pool->cached -= buf->cap;
-            vigil__free(pool->allocator, buf, sizeof(*buf) + buf->cap);
+            vigil__buf_free(pool->allocator, buf);
         }
     }
 }
@@ -61,10 +78,9 @@ VIGIL_COLD static struct vigil__buf *buf_make(struct vigil__pool *pool, uint8_t 
                                               size_t cap)
 {
     cached_trim(pool, cap);
-    struct vigil__buf *buf = vigil__alloc(pool->allocator, sizeof(*buf) + cap);
+    struct vigil__buf *buf = vigil__buf_new(pool->allocator, cap);
     if (buf == NULL)
         return NULL;
-    buf->cap = cap;
     buf->size_class = size_class;
     buf_count(pool, buf);
     return buf;
@@ -107,7 +123,7 @@ void vigil__buf_drop(struct vigil__pool *pool, struct vigil__buf *buf)
     pool->returned = true;
     if (buf->size_class >= VIGIL__BUF_CLASSES || pool->cached + buf->cap > VIGIL__BUF_CACHED_MAX) {
         if (buf->size_class != VIGIL__BUF_LENT) {
-            vigil__free(pool->allocator, buf, sizeof(*buf) + buf->cap);
+            vigil__buf_free(pool->allocator, buf);
         } else {
             pool->lent--;
             if (pool->give != NULL)

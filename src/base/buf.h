@@ -16,6 +16,9 @@ enum {
     VIGIL__BUF_LENT = 6,             /* no class: another's, to whom it goes back */
     VIGIL__BUF_READ = 64 * 1024,     /* what one receive brings at most */
     VIGIL__BUF_CACHED_MAX = 1 << 20, /* bytes kept for reuse: enough for a turn's traffic */
+    /* Large ones begin with a page, as what the system copies to and from them mostly does: copying
+     * to a place that lies a little behind in its page takes up to three times as long. */
+    VIGIL__BUF_PAGE = 4096,
 };
 
 enum vigil__buf_use { VIGIL__BUF_INPUT, VIGIL__BUF_OUTPUT };
@@ -26,7 +29,7 @@ struct vigil__buf {
     uint16_t lender_id; /* of one that is LENT: whose it is knows it by that */
     size_t cap;
     struct vigil__buf *next_free;
-    uint8_t data[];
+    uint8_t *data; /* `cap` bytes */
 };
 
 struct vigil__pool {
@@ -39,6 +42,16 @@ struct vigil__pool {
     void *give_self;
     uint32_t lent, lendable; /* buffers of another's: now in use, and all there are */
 };
+
+/* What a buffer of `cap` bytes takes. */
+static inline size_t vigil__buf_size(size_t cap)
+{
+    return sizeof(struct vigil__buf) + cap + (cap < VIGIL__BUF_READ ? 0 : VIGIL__BUF_PAGE - 1);
+}
+
+/* One with its bytes, and nothing else told of it; NULL: out of memory.  And back. */
+struct vigil__buf *vigil__buf_new(const vigil_allocator *allocator, size_t cap);
+void vigil__buf_free(const vigil_allocator *allocator, struct vigil__buf *buf);
 
 void vigil__pool_init(struct vigil__pool *pool, const vigil_allocator *allocator, size_t limit);
 void vigil__pool_clear(struct vigil__pool *pool);

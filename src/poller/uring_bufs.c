@@ -55,7 +55,7 @@ static void bufs_free(struct vigil__uring *uring)
     for (uint32_t i = 0; i < bufs->count; i++) {
         struct vigil__buf *buf = bufs->lent[i].buf;
         if (buf != NULL)
-            vigil__free(uring->allocator, buf, sizeof(*buf) + buf->cap);
+            vigil__buf_free(uring->allocator, buf);
     }
     vigil__free(uring->allocator, bufs->lent, bufs->count * sizeof(*bufs->lent));
     *bufs = (struct vigil__uring_bufs){ 0 };
@@ -72,14 +72,14 @@ static int bufs_make(struct vigil__uring *uring)
     }
     memset(bufs->lent, 0, bufs->count * sizeof(*bufs->lent));
     for (uint32_t i = 0; i < bufs->count; i++) {
-        struct vigil__buf *buf = vigil__alloc(uring->allocator, sizeof(*buf) + bufs->size);
+        struct vigil__buf *buf = vigil__buf_new(uring->allocator, bufs->size);
         if (buf == NULL) {
             bufs_free(uring);
             return VIGIL_ENOMEM;
         }
-        *buf = (struct vigil__buf){ .size_class = VIGIL__BUF_LENT,
-                                    .lender_id = (uint16_t)i,
-                                    .cap = bufs->size };
+        buf->refs = 0;
+        buf->size_class = VIGIL__BUF_LENT;
+        buf->lender_id = (uint16_t)i;
         bufs->lent[i].buf = buf;
     }
     return 0;

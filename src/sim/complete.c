@@ -22,14 +22,14 @@ int vigil__sim_ops_open(struct sim_backend *backend)
     size_t most = backend->pool->limit / MEMORY_SHARE / measures[measure].size;
     backend->buf_size = measures[measure].size;
     for (size_t i = 0; i < vigil__min(measures[measure].count, vigil__max(most, 1)); i++) {
-        struct vigil__buf *buf = vigil__alloc(backend->allocator, sizeof(*buf) + backend->buf_size);
+        struct vigil__buf *buf = vigil__buf_new(backend->allocator, backend->buf_size);
         if (buf == NULL) {
             vigil__sim_ops_close(backend);
             return VIGIL_ENOMEM;
         }
-        *buf = (struct vigil__buf){ .size_class = VIGIL__BUF_LENT,
-                                    .lender_id = (uint16_t)i,
-                                    .cap = backend->buf_size };
+        buf->refs = 0;
+        buf->size_class = VIGIL__BUF_LENT;
+        buf->lender_id = (uint16_t)i;
         backend->bufs[i] = buf;
         backend->buf_count++;
     }
@@ -57,7 +57,7 @@ void vigil__sim_ops_close(struct sim_backend *backend)
         if (buf->refs != 0)
             vigil__sim_fail(sim, "buffers come back", "a lent buffer has %u references at the end",
                             buf->refs);
-        vigil__free(backend->allocator, buf, sizeof(*buf) + buf->cap);
+        vigil__buf_free(backend->allocator, buf);
     }
     backend->buf_count = 0;
 }

@@ -14,11 +14,20 @@ enum { LIMIT = 256 << 10 };
 
 static size_t in_use, most; /* bytes of buffers, without their heads */
 
+static size_t bytes_of(size_t size)
+{
+    static const size_t caps[] = { 65536, 16384, 4096, 1024, 256 };
+    for (size_t i = 0; i < sizeof(caps) / sizeof(caps[0]); i++)
+        if (size == vigil__buf_size(caps[i]))
+            return caps[i];
+    return size;
+}
+
 static void *counted(void *ctx, void *old, size_t old_size, size_t new_size)
 {
     (void)ctx;
-    in_use += new_size > 0 ? new_size - sizeof(struct vigil__buf) : 0;
-    in_use -= old != NULL ? old_size - sizeof(struct vigil__buf) : 0;
+    in_use += bytes_of(new_size);
+    in_use -= old != NULL ? bytes_of(old_size) : 0;
     most = in_use > most ? in_use : most;
     if (new_size > 0)
         return realloc(old, new_size);

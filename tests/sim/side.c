@@ -16,20 +16,16 @@ enum { IDLE_TURNS_EACH = 4, IDLE_TURNS_MAX = 8 };
 
 /* ---- memory ---- */
 
-/* Blocks of these sizes are buffers; so is whatever is larger than the largest. */
-static bool is_buffer(size_t size)
-{
-    static const size_t classes[] = { 256, 1024, 4096, 16384, VIGIL__BUF_READ };
-    size_t cap = size - vigil__min(size, sizeof(struct vigil__buf));
-    for (size_t i = 0; i < VIGIL_COUNT(classes); i++)
-        if (cap == classes[i])
-            return true;
-    return cap > VIGIL__BUF_READ;
-}
-
+/* Blocks of these sizes are buffers; so is whatever is larger than the largest.  Answers how many
+ * bytes one has; 0: it is none. */
 static size_t buffer_bytes(size_t size)
 {
-    return is_buffer(size) ? size - sizeof(struct vigil__buf) : 0;
+    static const size_t classes[] = { 256, 1024, 4096, 16384, VIGIL__BUF_READ };
+    for (size_t i = 0; i < VIGIL_COUNT(classes); i++)
+        if (size == vigil__buf_size(classes[i]))
+            return classes[i];
+    size_t largest = vigil__buf_size(VIGIL__BUF_READ);
+    return size > largest ? size - largest + VIGIL__BUF_READ : 0;
 }
 
 /* Three quarters are for input, less what it takes at once: above that somebody may wait, and who

@@ -324,6 +324,26 @@ TEST(pool_sizes_are_rounded_up)
     OK_ALLOCATOR_EMPTY(&counting);
 }
 
+/* Wherever the allocator puts them, and to their last byte. */
+TEST(pool_large_buffers_begin_with_a_page)
+{
+    struct test_allocator counting;
+    struct vigil__pool pool;
+    vigil__pool_init(&pool, test_counting_allocator(&counting), SIZE_MAX);
+    struct vigil__buf *bufs[32];
+    for (size_t i = 0; i < 32; i++) {
+        size_t size = i % 2 == 0 ? VIGIL__BUF_READ : 70000 + i * 16;
+        bufs[i] = vigil__buf_take(&pool, size, VIGIL__BUF_INPUT);
+        REQUIRE(bufs[i] != NULL);
+        EQ_INT(0, (uintptr_t)bufs[i]->data % VIGIL__BUF_PAGE);
+        memset(bufs[i]->data, 0xff, bufs[i]->cap);
+    }
+    for (size_t i = 0; i < 32; i++)
+        vigil__buf_drop(&pool, bufs[i]);
+    vigil__pool_clear(&pool);
+    OK_ALLOCATOR_EMPTY(&counting);
+}
+
 /* How many buffers of 4 KiB a pool of `limit` gives for `use`. */
 static size_t count_buffers(struct vigil__pool *pool, enum vigil__buf_use use,
                             struct vigil__buf **taken, size_t max)
