@@ -99,8 +99,10 @@ void vigil__timers_run(vigil_loop *loop)
     vigil_ns now = loop->now; /* this turn's: callbacks may read the clock again */
     uint32_t first_new = t->sequence;
     uint32_t count = vigil__tournament_collect(t, now);
-    if (count > CROWD)
+    if (count > CROWD) {
         loop->clock_read = vigil__loop_clock(loop);
+        loop->now = loop->clock_read; /* what moves from now on is stamped with it */
+    }
     for (uint32_t i = 0; i < count && !loop->closing; i++) {
         if (i + AHEAD < count)
             __builtin_prefetch(&t->timers[t->run[i + AHEAD].index]);
