@@ -309,7 +309,7 @@ void vigil__output_passed(vigil_loop *loop, struct vigil__conn *c)
 
 bool vigil__output_was_straight(vigil_loop *loop, struct vigil__conn *c, int res)
 {
-    struct vigil__conns *conns = vigil__conns(loop);
+    struct vigil__tally *tally = &vigil__conns(loop)->tally;
     struct vigil__busy *busy = c->busy;
     struct vigil__piece *piece = busy->head;
     bool all = piece->next == NULL && (unsigned)res == piece->n;
@@ -317,12 +317,11 @@ bool vigil__output_was_straight(vigil_loop *loop, struct vigil__conn *c, int res
         return false;
     busy->op_out.active = false;
     busy->head = busy->tail = NULL;
-    busy->queued = 0;
-    conns->holders--;
+    queued_take(loop, c, piece->n);
     c->moved_at = loop->now;
     c->bytes_out += piece->n;
-    conns->tally.bytes_out += piece->n;
-    conns->tally.sends++;
+    tally->bytes_out += piece->n;
+    tally->sends++;
     vigil__buf_drop(&loop->pool, piece->buf);
     piece_free(loop, piece);
     return true;

@@ -91,7 +91,14 @@ void vigil__straight_lend(vigil_loop *loop)
     conns->cut_on = 0;
 }
 
-/* `data` has returned: nothing is held any more. */
+/* `data` has returned, and the connection is to look as it does to all others. */
+static void straight_returned(vigil_loop *loop)
+{
+    vigil__straight_look(loop);
+    vigil__conns(loop)->reader = NULL;
+}
+
+/* `data` has had its say: nothing is held any more. */
 static void straight_unhold(struct vigil__busy *busy)
 {
     busy->held = NULL;
@@ -151,9 +158,7 @@ static bool straight_counted(vigil_loop *loop, struct vigil__conn *c)
 /* The system took less than all that was passed on, or failed. */
 VIGIL_COLD static bool straight_cut(vigil_loop *loop, struct vigil__conn *c, int sent)
 {
-    loop->offer.conn = VIGIL__OFFER_PASSED;
-    vigil__straight_lend(loop);
-    vigil__conns(loop)->reader = NULL;
+    straight_returned(loop);
     straight_unhold(c->busy);
     straight_keep(loop, c);
     vigil__output_passed(loop, c);
@@ -165,9 +170,7 @@ VIGIL_COLD static bool straight_cut(vigil_loop *loop, struct vigil__conn *c, int
 VIGIL_APART static bool straight_otherwise(vigil_loop *loop, struct vigil__conn *c,
                                            const vigil_conn_ops *ops, size_t used)
 {
-    struct vigil__conns *conns = vigil__conns(loop);
-    vigil__straight_look(loop);
-    conns->reader = NULL;
+    straight_returned(loop);
     if (used < loop->offer.n || c->unsteady != 0) {
         straight_left(loop, c, ops, used);
         return false;
@@ -227,7 +230,7 @@ static inline bool straight_message(vigil_loop *loop, struct vigil__conns *conns
     }
     if (VIGIL_LIKELY(--loop->callbacks_left > 0))
         return true;
-    loop->callbacks_left++;
+    loop->callbacks_left++; /* it counts below, where a look at the clock is due */
     offer_ends(loop, conns);
     return straight_counted(loop, c);
 }
@@ -306,8 +309,7 @@ static inline void straight_received(vigil_loop *loop, struct vigil__conns *conn
     size_t used = straight_offer(loop, conns, c, ops, p, n);
     bool passed = loop->offer.conn == VIGIL__OFFER_PASSED;
     if (VIGIL_UNLIKELY(used < n || (!passed && loop->offer.conn != vigil__conn_handle(c).v))) {
-        vigil__straight_look(loop);
-        conns->reader = NULL;
+        straight_returned(loop);
         straight_left(loop, c, ops, used);
         return;
     }
