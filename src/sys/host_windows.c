@@ -150,7 +150,7 @@ static int host_socket_error(void *self, vigil_fd fd)
 static int host_recv(void *self, vigil_fd fd, void *p, size_t n)
 {
     (void)self;
-    int got = recv(fd, p, (int)vigil__min(n, INT_MAX), 0);
+    int got = recv(fd, p, (int)n, 0);
     return got < 0 ? last_status() : got;
 }
 
