@@ -30,6 +30,9 @@ def cpu_seconds(pid):
     return used / 1e9
 
 
+WARM = 16384  # messages of 64 bytes, 1 MiB, behind which a server has all that is its own
+
+
 def user_memory(pid):
     """Bytes of memory that it has touched and that is no file's."""
     with open(f"/proc/{pid}/status", encoding="ascii") as file:
