@@ -23,6 +23,7 @@
 
 #define VIGIL_LIKELY(x)   __builtin_expect(!!(x), 1)
 #define VIGIL_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define VIGIL_HOT         __attribute__((hot))
 /* A function that is kept out of its caller, which then saves no registers for it. */
 #define VIGIL_APART __attribute__((noinline))
 /* The same, of rare work. */

@@ -4,12 +4,16 @@
  */
 #include "base/buf.h"
 
-static const size_t class_size[VIGIL__BUF_CLASSES] = { 256, 1024, 4096, 16384, VIGIL__BUF_READ };
-
-/* The smallest class that holds `size`: each is four times the one before. */
-static uint8_t class_for(size_t size)
+/* Each class has four times the size of the one before. */
+static inline size_t class_size(uint8_t size_class)
 {
-    if (size <= class_size[0])
+    return (size_t)VIGIL__BUF_MIN << 2 * size_class;
+}
+
+/* The smallest that holds `size`. */
+static inline uint8_t class_for(size_t size)
+{
+    if (size <= VIGIL__BUF_MIN)
         return 0;
     if (size > VIGIL__BUF_READ)
         return VIGIL__BUF_CLASSES;
@@ -86,10 +90,11 @@ VIGIL_COLD static struct vigil__buf *buf_make(struct vigil__pool *pool, uint8_t 
     return buf;
 }
 
-struct vigil__buf *vigil__buf_take(struct vigil__pool *pool, size_t size, enum vigil__buf_use use)
+VIGIL_HOT struct vigil__buf *vigil__buf_take(struct vigil__pool *pool, size_t size,
+                                             enum vigil__buf_use use)
 {
     uint8_t size_class = class_for(size);
-    size_t cap = size_class < VIGIL__BUF_CLASSES ? class_size[size_class] : size;
+    size_t cap = size_class < VIGIL__BUF_CLASSES ? class_size(size_class) : size;
     size_t limit = use == VIGIL__BUF_INPUT ? pool->limit - pool->limit / 4 : pool->limit;
     if (cap > limit || pool->used > limit - cap)
         return NULL;
@@ -113,7 +118,7 @@ void vigil__buf_lend(struct vigil__pool *pool, struct vigil__buf *buf)
     buf_count(pool, buf);
 }
 
-void vigil__buf_drop(struct vigil__pool *pool, struct vigil__buf *buf)
+VIGIL_HOT void vigil__buf_drop(struct vigil__pool *pool, struct vigil__buf *buf)
 {
     VIGIL_ASSERT(buf->refs > 0);
     if (--buf->refs > 0)

@@ -29,7 +29,7 @@ static vigil_ns place_bound(unsigned place)
     return (vigil_ns)(VIGIL__GAP_STEPS + place % VIGIL__GAP_STEPS + 1) << (highest - STEP_BITS);
 }
 
-void vigil__gaps_note(struct vigil__gaps *gaps, vigil_ns from, vigil_ns to)
+VIGIL_HOT void vigil__gaps_note(struct vigil__gaps *gaps, vigil_ns from, vigil_ns to)
 {
     if (to > from) /* so no two begin at the same time */
         gaps->last[gap_place(to - from)] = (struct vigil__gap){ from, to };

@@ -191,7 +191,7 @@ static bool busy_reserve(vigil_loop *loop)
     return done;
 }
 
-struct vigil__busy *vigil__busy_get(vigil_loop *loop)
+VIGIL_HOT struct vigil__busy *vigil__busy_get(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     if (VIGIL_UNLIKELY(conns->free_busy == NULL) && !busy_make(loop))
@@ -253,7 +253,7 @@ static void busy_give(vigil_loop *loop, struct vigil__conn *c)
     vigil__busy_put(loop, busy);
 }
 
-void vigil__busy_put(vigil_loop *loop, struct vigil__busy *busy)
+VIGIL_HOT void vigil__busy_put(vigil_loop *loop, struct vigil__busy *busy)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     if (conns->busy_count > BUSY_KEPT) {
@@ -389,14 +389,14 @@ VIGIL_APART static void conns_flush(vigil_loop *loop)
     conns->flushing = false;
 }
 
-void vigil__conns_flush(vigil_loop *loop)
+VIGIL_HOT void vigil__conns_flush(vigil_loop *loop)
 {
     if (vigil__somebody_waits(loop, VIGIL__LIST_FLUSH) && !vigil__conns(loop)->flushing)
         conns_flush(loop);
 }
 
 /* Adds what was counted in this turn to the loop's counters. */
-static void conns_tally(vigil_loop *loop)
+VIGIL_HOT static void conns_tally(vigil_loop *loop)
 {
     struct vigil__tally *tally = &vigil__conns(loop)->tally;
     vigil__count(&loop->stats.bytes_in, tally->bytes_in);
@@ -406,12 +406,20 @@ static void conns_tally(vigil_loop *loop)
     *tally = (struct vigil__tally){ 0 };
 }
 
-/* What is noted while this runs waits for the next turn: no chain of it starves the rest. */
-static void conns_work(vigil_loop *loop)
+/* Whether nobody waits for anything but bytes and time, as in most turns. */
+static inline bool conns_quiet(const vigil_loop *loop)
 {
     const struct vigil__conns *conns = vigil__conns(loop);
-    vigil__straight_rest(loop);
-    conns_tally(loop);
+    uint32_t waiting = conns->waiting[VIGIL__LIST_WORK] | conns->waiting[VIGIL__LIST_FLUSH] |
+                       conns->waiting[VIGIL__LIST_CLOSES] | conns->waiting[VIGIL__LIST_MEMORY] |
+                       conns->waiting[VIGIL__LIST_DRY];
+    return (waiting | conns->some_starved | conns->fd_closed | conns->listeners_work) == 0;
+}
+
+/* What is noted while this runs waits for the next turn: no chain of it starves the rest. */
+VIGIL_APART static void conns_work_some(vigil_loop *loop)
+{
+    const struct vigil__conns *conns = vigil__conns(loop);
     vigil__memory_work(loop);
     if (conns->listeners_work)
         vigil__listeners_work(loop);
@@ -425,6 +433,14 @@ static void conns_work(vigil_loop *loop)
         vigil__conn_rest(loop, c);
         vigil__conns_flush(loop);
     }
+}
+
+VIGIL_HOT static void conns_work(vigil_loop *loop)
+{
+    vigil__straight_rest(loop);
+    conns_tally(loop);
+    if (!conns_quiet(loop))
+        conns_work_some(loop);
 }
 
 static void conns_port_op(const vigil_loop *loop, const struct vigil__port *port, bool input,
@@ -542,7 +558,7 @@ void vigil__conn_reset(vigil_loop *loop, struct vigil__conn *c, int why)
     vigil__conn_close(loop, c, why);
 }
 
-static void conns_closes(vigil_loop *loop)
+VIGIL_APART static void conns_closes_some(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     vigil__conns_flush(loop);
@@ -562,6 +578,12 @@ static void conns_closes(vigil_loop *loop)
         conns->fd_closed = false;
         vigil__listeners_fd_closed(loop);
     }
+}
+
+VIGIL_HOT static void conns_closes(vigil_loop *loop)
+{
+    if (!conns_quiet(loop))
+        conns_closes_some(loop);
     vigil__gauge(&loop->stats.memory, loop->pool.used);
     vigil__gauge(&loop->stats.memory_max, loop->pool.used_max);
 }
@@ -676,7 +698,8 @@ static bool some_close_now(const vigil_loop *loop)
     return false;
 }
 
-static vigil_ns conns_due(const vigil_loop *loop)
+/* When one that waits is to be looked at: VIGIL_NOWAIT, or `due` if not before. */
+VIGIL_APART static vigil_ns conns_due_some(const vigil_loop *loop, vigil_ns due)
 {
     const struct vigil__conns *conns = vigil__conns(loop);
     if (conns->waiting[VIGIL__LIST_WORK] > 0 || conns->waiting[VIGIL__LIST_FLUSH] > 0 ||
@@ -686,9 +709,6 @@ static vigil_ns conns_due(const vigil_loop *loop)
         return VIGIL_NOWAIT;
     if (conns->some_starved && !vigil__memory_short(loop))
         return VIGIL_NOWAIT;
-    vigil_ns due = vigil__heap_due(&conns->deadlines);
-    if (conns->rest_due < due)
-        due = conns->rest_due;
     if (conns->waiting[VIGIL__LIST_DRY] > 0 && conns->dry_due < due)
         due = conns->dry_due;
     if (conns->waiting[VIGIL__LIST_MEMORY] > 0)
@@ -698,7 +718,15 @@ static vigil_ns conns_due(const vigil_loop *loop)
     return due;
 }
 
-static bool conns_alive(const vigil_loop *loop)
+VIGIL_HOT static vigil_ns conns_due(const vigil_loop *loop)
+{
+    const struct vigil__conns *conns = vigil__conns(loop);
+    vigil_ns due = vigil__heap_due(&conns->deadlines);
+    due = conns->rest_due < due ? conns->rest_due : due;
+    return VIGIL_LIKELY(conns_quiet(loop)) ? due : conns_due_some(loop, due);
+}
+
+VIGIL_HOT static bool conns_alive(const vigil_loop *loop)
 {
     const struct vigil__conns *conns = vigil__conns(loop);
     return conns->conns.live > 0 || conns->listeners.live > 0;

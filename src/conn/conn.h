@@ -185,42 +185,44 @@ struct vigil__listener {
     char path[sizeof(((vigil_addr *)0)->path)];
 };
 
-/* What this floor keeps per loop. */
+/* What this floor keeps per loop; first what messages and turns touch. */
 struct vigil__conns {
-    vigil_loop *loop;
-    struct vigil__slab conns, listeners, shared;
+    struct vigil__slab conns;
     struct vigil__shared **shared_at; /* by slot: several are looked up for each message */
-    uint32_t shared_room;
-    struct vigil__piece *free_pieces; /* kept for reuse */
-    uint32_t free_count;
-    struct vigil__piece *spare;    /* for what was passed straight on, where it must be queued */
-    struct vigil__buf *reading;    /* what messages are received into that go the straight way */
-    uint64_t reading_since;        /* how many receives there were when that was taken */
-    struct vigil__buf *offered;    /* what holds the message that is offered, while it is */
-    struct vigil__busy *part;      /* what its connection gets if it needs any */
-    struct vigil__busy *free_busy; /* kept for reuse */
-    uint32_t busy_count;           /* of them, those in use among them */
-    struct vigil__heap deadlines;  /* owner: the slot of a connection */
-    vigil_ns rest_due;             /* the first of its listeners' */
-    struct vigil__link all_listeners;
-    uint32_t waiting[VIGIL__LISTS]; /* how many wait in each, those aside that do no more */
-    vigil_ns memory_due;            /* when to look again */
-    vigil_ns dry_due;        /* when the kernel's buffers that are held are asked for again */
-    bool some_starved;       /* since memory was last enough, some put their own output first */
-    uint32_t holders;        /* connections with output */
-    vigil_ns heard, hearing; /* who spoke before `heard` was listened to; before `hearing` soon */
-    uint32_t waits;          /* since `hearing` */
-    bool flushing;
-    bool fd_closed;      /* since listeners that rest were last told */
-    bool listeners_work; /* some listener has to take the last who wait, or to ask again */
-
-    struct vigil__conn *reader; /* whose `data` runs */
-    uint64_t cut_on;            /* in there: the connection that took less, or VIGIL__CUT_MEMORY */
+    struct vigil__buf *reading;       /* what messages are received into that go the straight way */
+    struct vigil__buf *offered;       /* what holds the message that is offered, while it is */
+    struct vigil__busy *part;         /* what its connection gets if it needs any */
+    struct vigil__piece *spare;       /* for what was passed on, where it must be queued */
+    struct vigil__conn *reader;       /* whose `data` runs */
 
     /* Of this turn, to be added to the loop's. */
     struct vigil__tally {
         uint64_t bytes_in, bytes_out, receives, sends;
     } tally;
+
+    uint64_t reading_since;       /* how many receives there were when `reading` was taken */
+    struct vigil__heap deadlines; /* owner: the slot of a connection */
+    vigil_ns rest_due;            /* the first of its listeners' */
+    vigil_ns heard, hearing; /* who spoke before `heard` was listened to; before `hearing` soon */
+    uint32_t waits;          /* since `hearing` */
+    uint32_t waiting[VIGIL__LISTS]; /* how many wait in each, those aside that do no more */
+    bool some_starved; /* since memory was last enough, some put their own output first */
+    bool flushing;
+    bool fd_closed;      /* since listeners that rest were last told */
+    bool listeners_work; /* some listener has to take the last who wait, or to ask again */
+
+    vigil_loop *loop;
+    struct vigil__slab listeners, shared;
+    uint32_t shared_room;
+    uint32_t free_count;
+    struct vigil__piece *free_pieces; /* kept for reuse */
+    struct vigil__busy *free_busy;    /* kept for reuse */
+    uint32_t busy_count;              /* of them, those in use among them */
+    uint32_t holders;                 /* connections with output */
+    struct vigil__link all_listeners;
+    vigil_ns memory_due; /* when to look again */
+    vigil_ns dry_due;    /* when the kernel's buffers that are held are asked for again */
+    uint64_t cut_on;     /* in `data`: the connection that took less, or VIGIL__CUT_MEMORY */
 };
 
 #define VIGIL__CUT_MEMORY ((uint64_t)1) /* no handle: no generation is 0 */

@@ -235,6 +235,12 @@ static void conn_look(vigil_loop *loop, struct vigil__conn *c, vigil_ns now)
         vigil__deadline_arm(loop, c);
 }
 
+VIGIL_APART static void first_look(vigil_loop *loop, vigil_ns now)
+{
+    const struct vigil__conns *conns = vigil__conns(loop);
+    conn_look(loop, vigil__slab_at(&conns->conns, conns->deadlines.entries[0].owner), now);
+}
+
 /* Until when everybody who had something to say has been heard.  The clock of this turn is no such
  * time: bytes may have come since the wait, while callbacks or a stopped process took their time.
  * That of the turn before is, unless a wait was full, or some wait for a buffer: then the next
@@ -257,14 +263,12 @@ static vigil_ns deadlines_heard(vigil_loop *loop)
     return conns->heard;
 }
 
-void vigil__deadlines_run(vigil_loop *loop)
+VIGIL_HOT void vigil__deadlines_run(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     vigil_ns now = deadlines_heard(loop);
-    while (vigil__heap_due(&conns->deadlines) <= now) {
-        uint32_t owner = conns->deadlines.entries[0].owner;
-        conn_look(loop, vigil__slab_at(&conns->conns, owner), now);
-    }
+    while (vigil__heap_due(&conns->deadlines) <= now)
+        first_look(loop, now);
     if (VIGIL_UNLIKELY(conns->rest_due <= now))
         vigil__listeners_rested(loop, now);
 }

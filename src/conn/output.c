@@ -355,7 +355,7 @@ VIGIL_APART static size_t send_queued(vigil_loop *loop, vigil_conn conn, const v
     return took;
 }
 
-size_t vigil_send(vigil_loop *loop, vigil_conn conn, const void *p, size_t n)
+VIGIL_HOT size_t vigil_send(vigil_loop *loop, vigil_conn conn, const void *p, size_t n)
 {
     if (VIGIL_UNLIKELY(!passes_straight(loop, conn, p, n)))
         return send_queued(loop, conn, p, n);

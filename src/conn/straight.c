@@ -21,7 +21,7 @@ static bool straight_spare(vigil_loop *loop)
     struct vigil__conns *conns = vigil__conns(loop);
     if (conns->part == NULL)
         conns->part = vigil__busy_get(loop);
-    return conns->part != NULL && vigil__piece_spare(loop);
+    return conns->part != NULL && (conns->spare != NULL || vigil__piece_spare(loop));
 }
 
 static uint64_t receives_now(const vigil_loop *loop)
@@ -32,7 +32,7 @@ static uint64_t receives_now(const vigil_loop *loop)
 
 /* What is received into, kept from the first message of a turn to the last.  False: for want of
  * memory, or while that is short, each has to see for itself what it can have. */
-VIGIL_APART static bool straight_take(vigil_loop *loop)
+VIGIL_HOT VIGIL_APART static bool straight_take(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     if (!straight_spare(loop))
@@ -44,7 +44,7 @@ VIGIL_APART static bool straight_take(vigil_loop *loop)
     return conns->reading != NULL;
 }
 
-void vigil__straight_rest(vigil_loop *loop)
+VIGIL_HOT void vigil__straight_rest(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     if (conns->reading != NULL) {
@@ -265,7 +265,8 @@ static inline struct vigil__conn *straight_conn(const vigil_loop *loop,
     return VIGIL_LIKELY(c->in.all == parked.all && !stale && conn_steady(c)) ? c : NULL;
 }
 
-static int straight_ready(vigil_loop *loop, const struct vigil__record *records, int count)
+VIGIL_HOT static int straight_ready(vigil_loop *loop, const struct vigil__record *records,
+                                    int count)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     struct vigil__conn *c = straight_conn(loop, conns, records);
@@ -382,7 +383,7 @@ static int straight_done(vigil_loop *loop, const struct vigil__record *records, 
     return done;
 }
 
-int vigil__straight(vigil_loop *loop, const struct vigil__record *records, int count)
+VIGIL_HOT int vigil__straight(vigil_loop *loop, const struct vigil__record *records, int count)
 {
     bool ready = vigil__key_class(records->key) == VIGIL__KEY_WATCH;
     return (ready ? straight_ready : straight_done)(loop, records, count);

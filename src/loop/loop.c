@@ -128,7 +128,7 @@ int vigil_loop_turn(vigil_loop *loop, vigil_ns timeout_ns)
     return loop_leave(loop) ? VIGIL_ECANCELED : count;
 }
 
-int vigil_loop_run(vigil_loop *loop)
+VIGIL_HOT int vigil_loop_run(vigil_loop *loop)
 {
     int status = loop_enter(loop);
     if (status != 0)
@@ -223,7 +223,7 @@ vigil_ns vigil_loop_due(vigil_loop *loop)
     return due;
 }
 
-static vigil_ns loop_due(vigil_loop *loop)
+VIGIL_HOT static vigil_ns loop_due(vigil_loop *loop)
 {
     vigil__ports_flush(loop);
     if (loop->ports_refused > 0 || vigil__posts_pending(loop) ||
@@ -257,7 +257,7 @@ static unsigned callbacks_untimed(const vigil_loop *loop)
     return loop->callbacks_look - loop->callbacks_left;
 }
 
-void vigil__clock_look(vigil_loop *loop, const char *callback)
+VIGIL_HOT void vigil__clock_look(vigil_loop *loop, const char *callback)
 {
     vigil_ns before = loop->clock_read;
     loop->now = vigil__loop_clock(loop);
@@ -287,7 +287,7 @@ static bool loop_alive(const vigil_loop *loop)
            vigil__posts_pending(loop);
 }
 
-static int loop_turn(vigil_loop *loop, vigil_ns timeout)
+VIGIL_HOT static int loop_turn(vigil_loop *loop, vigil_ns timeout)
 {
     if (!vigil__process_is(loop->process))
         return VIGIL_EFORK;
@@ -303,15 +303,17 @@ static int loop_turn(vigil_loop *loop, vigil_ns timeout)
     loop->heard = (uint32_t)count;
     vigil__count(&loop->stats.turns, 1);
     vigil_ns turn_now = loop->now;
-    vigil__timers_run(loop);
-    vigil__signals_run(loop);
+    if (loop->timers.count > 0)
+        vigil__timers_run(loop);
+    if (atomic_load_explicit(&loop->sink.pending, memory_order_relaxed) != 0)
+        vigil__signals_run(loop);
     turn_records(loop, count);
     if (loop->above != NULL && !loop->closing) {
         loop->above->work(loop);
         if (!loop->closing)
             loop->above->deadlines(loop);
     }
-    if (!loop->closing)
+    if (!loop->closing && vigil__posts_pending(loop))
         vigil__posts_run(loop);
     if (!loop->closing && drain_waits(loop) && loop->drain_due <= turn_now) {
         loop->drain_result = VIGIL_ETIMEDOUT;
@@ -338,9 +340,10 @@ static int turn_wait(vigil_loop *loop, vigil_ns timeout)
                                due < timeout ? due : timeout);
 }
 
-static void turn_records(vigil_loop *loop, int count)
+VIGIL_HOT static void turn_records(vigil_loop *loop, int count)
 {
-    vigil__ports_refused(loop);
+    if (VIGIL_UNLIKELY(loop->ports_refused > 0))
+        vigil__ports_refused(loop);
     for (int i = 0; i < count; i++) { /* all: even a loop that closes must have its last records */
         struct vigil__record *record = &loop->records[i];
         int served = loop->above != NULL ? loop->above->straight(loop, record, count - i) : 0;

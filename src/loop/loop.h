@@ -124,55 +124,54 @@ struct vigil__offer {
 #define VIGIL__OFFER_NONE   UINT64_MAX       /* there is none, or more is done than passing it on */
 #define VIGIL__OFFER_PASSED (UINT64_MAX - 1) /* it was passed on, and no more was done yet */
 
+/* What every turn and every message touch comes first, together: see VIGIL_HOT. */
 struct vigil_loop {
     const vigil_host *host;
-    vigil_allocator allocator;
     const struct vigil__backend *backend;
     void *backend_self;
-    struct vigil__backend_caps caps;
-    struct vigil__pool pool;
+    const struct vigil__above *above;
+    void *above_state;
     uint64_t process;            /* which one opened it: vigil__process_is */
     _Atomic(const void *) owner; /* the thread inside a turn, or NULL */
-    struct vigil__offer offer;
+    struct vigil_remote *remote;
 
     vigil_ns now;
     vigil_ns clock_read;     /* the last look at the clock, */
     unsigned callbacks_look; /* behind how many callbacks it is looked at again, and */
     unsigned callbacks_left; /* how many of them are still to come */
-    struct vigil__gaps gaps; /* between looks with callbacks in between */
-    unsigned stall_turns;    /* turns still to be timed callback by callback */
+    struct vigil__offer offer;
     unsigned turn_callbacks; /* until the last look */
-    vigil_ns stall_after_ns, grace_ns;
-    vigil_stall_fn *on_stall;
-    void *user;
-    bool keep_running;
-
-    struct vigil__slab own_ports;
-    struct vigil__ports ports[2]; /* those, and [true] the connections' */
-    uint32_t watches;
-    uint32_t ports_refused, ports_resting; /* how many are */
-    struct vigil__tournament timers;
-    struct vigil__slab signal_slab;
-    uint64_t signal_sequence;
-    struct vigil__signal_sink sink;
-    vigil_signal stop_signals[2];
-    struct vigil_remote *remote;
+    unsigned stall_turns;    /* turns still to be timed callback by callback */
+    vigil_ns stall_after_ns;
 
     _Atomic bool stop;
-    bool closing;  /* vigil_loop_close() inside a callback */
-    bool draining; /* and until when: */
-    vigil_ns drain_due;
-    int drain_result;
-
-    const struct vigil__above *above;
-    void *above_state;
-
+    bool keep_running;
+    bool closing;   /* vigil_loop_close() inside a callback */
+    bool draining;  /* and until when: drain_due */
+    uint32_t heard; /* records that the last wait brought */
+    uint32_t watches;
+    uint32_t ports_refused, ports_resting; /* how many are */
+    struct vigil__ports ports[2];          /* the loop's own, and [true] the connections' */
+    struct vigil__pool pool;
     struct vigil__loop_stats {
 #define STATS_MEMBER(name, text) _Atomic uint64_t name;
         VIGIL_STATS_MAP(STATS_MEMBER)
 #undef STATS_MEMBER
     } stats;
-    uint32_t heard; /* records that the last wait brought */
+    struct vigil__tournament timers;
+    struct vigil__signal_sink sink;
+    struct vigil__backend_caps caps;
+
+    vigil_allocator allocator;
+    vigil_ns grace_ns;
+    vigil_stall_fn *on_stall;
+    void *user;
+    struct vigil__slab own_ports, signal_slab;
+    uint64_t signal_sequence;
+    vigil_signal stop_signals[2];
+    vigil_ns drain_due;
+    int drain_result;
+    struct vigil__gaps gaps; /* between looks at the clock with callbacks in between */
     struct vigil__record records[VIGIL__RECORDS_MAX];
 };
 
@@ -245,8 +244,14 @@ bool vigil__port_is_once(const struct vigil__port *port);
 /* What is parked there for input, or for output.  False: nothing is. */
 bool vigil__port_parked(const vigil_loop *loop, const struct vigil__port *port, bool input,
                         struct vigil__op *op);
+void vigil__ports_flush_some(vigil_loop *loop);
 /* Tells the backend what changed.  Those it refuses are remembered, and told in the next turn. */
-void vigil__ports_flush(vigil_loop *loop);
+static inline void vigil__ports_flush(vigil_loop *loop)
+{
+    if (vigil__queue_waits(&loop->ports[false].lists, VIGIL__LIST_DIRTY) ||
+        vigil__queue_waits(&loop->ports[true].lists, VIGIL__LIST_DIRTY))
+        vigil__ports_flush_some(loop);
+}
 void vigil__ports_refused(vigil_loop *loop);
 /* Tells it of this one, and answers what it says. */
 int vigil__port_flush(vigil_loop *loop, struct vigil__port *port);
@@ -333,7 +338,12 @@ void vigil__port_fail(vigil_loop *loop, struct vigil__port *port, int status);
 void vigil__posts_turner(vigil_loop *loop, const void *mark);
 /* Runs what was posted until now. */
 void vigil__posts_run(vigil_loop *loop);
-bool vigil__posts_pending(const vigil_loop *loop);
+/* Whether some wait to be run. */
+bool vigil__posts_wait(const struct vigil_remote *remote);
+static inline bool vigil__posts_pending(const vigil_loop *loop)
+{
+    return loop->remote != NULL && vigil__posts_wait(loop->remote);
+}
 /* Runs the rest with VIGIL_ECANCELED, without a callback in a forked child; refuses later posts. */
 void vigil__posts_close(vigil_loop *loop, bool forked);
 

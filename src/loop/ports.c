@@ -131,11 +131,10 @@ static void ports_flush(vigil_loop *loop, bool of_conn)
     }
 }
 
-void vigil__ports_flush(vigil_loop *loop)
+void vigil__ports_flush_some(vigil_loop *loop)
 {
-    for (int of_conn = 0; of_conn < 2; of_conn++)
-        if (vigil__queue_waits(&loop->ports[of_conn].lists, VIGIL__LIST_DIRTY))
-            ports_flush(loop, of_conn);
+    ports_flush(loop, false);
+    ports_flush(loop, true);
 }
 
 static void ports_refused(vigil_loop *loop, bool of_conn)
@@ -154,8 +153,6 @@ static void ports_refused(vigil_loop *loop, bool of_conn)
 
 void vigil__ports_refused(vigil_loop *loop)
 {
-    if (VIGIL_LIKELY(loop->ports_refused == 0))
-        return;
     ports_refused(loop, false);
     ports_refused(loop, true);
 }

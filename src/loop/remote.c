@@ -291,10 +291,9 @@ static inline uint32_t posts_newest(const vigil_remote *remote)
     return (uint32_t)atomic_load_explicit(&remote->head, memory_order_relaxed);
 }
 
-bool vigil__posts_pending(const vigil_loop *loop)
+bool vigil__posts_wait(const vigil_remote *remote)
 {
-    const vigil_remote *remote = loop->remote;
-    return remote != NULL && (remote->queue != 0 || posts_newest(remote) != 0);
+    return remote->queue != 0 || posts_newest(remote) != 0;
 }
 
 /* What was on the stack, or in the queue, oldest first: a list of runs, posts that lie behind each
@@ -373,8 +372,6 @@ static void posts_call(vigil_loop *loop, uint32_t number, bool queued)
 
 void vigil__posts_run(vigil_loop *loop)
 {
-    if (!vigil__posts_pending(loop))
-        return;
     vigil_remote *remote = loop->remote;
     uint32_t queued = remote->queue, pushed = 0;
     remote->queue = 0;

@@ -89,8 +89,6 @@ static void signal_run(vigil_loop *loop, int signo, uint64_t first_new)
 
 void vigil__signals_run(vigil_loop *loop)
 {
-    if (VIGIL_LIKELY(atomic_load_explicit(&loop->sink.pending, memory_order_relaxed) == 0))
-        return;
     uint64_t first_new = loop->signal_sequence;
     uint64_t pending = atomic_exchange(&loop->sink.pending, 0);
     for (int signo = 1; signo <= VIGIL__SIGNAL_MAX && !loop->closing; signo++)

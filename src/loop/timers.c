@@ -94,8 +94,6 @@ static bool timer_still_due(const struct vigil__tournament *t, const struct vigi
 void vigil__timers_run(vigil_loop *loop)
 {
     struct vigil__tournament *t = &loop->timers;
-    if (t->count == 0)
-        return;
     vigil_ns now = loop->now; /* this turn's: callbacks may read the clock again */
     uint32_t first_new = t->sequence;
     uint32_t count = vigil__tournament_collect(t, now);

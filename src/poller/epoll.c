@@ -17,7 +17,7 @@
 
 #define EPOLL_REPORTS (VIGIL_IN | VIGIL_PRI | VIGIL_OUT | VIGIL_RDHUP | VIGIL_ERR | VIGIL_HUP)
 
-enum { EPOLL_BATCH = 256 }; /* 3 KiB of stack; more ready ones come with the next wait */
+enum { EPOLL_BATCH = 256 }; /* more ready ones come with the next wait */
 
 /* An entry's marks. */
 enum {
@@ -33,6 +33,7 @@ struct epoll_backend {
     struct vigil__waker waker;    /* edge-triggered: it need not be read */
     struct vigil__epoll_files files;
     int epoll;
+    struct vigil__epoll_event events[EPOLL_BATCH];
 };
 
 static void epoll_close(void *self);
@@ -102,10 +103,11 @@ static int epoll_set(void *self, vigil_fd fd, uint32_t was, uint32_t want, uint6
     return err == VIGIL_ENOTSUP ? epoll_add_file(epoll, fd, want, key) : err;
 }
 
-static int epoll_wait(void *self, struct vigil__record *records, int cap, vigil_ns timeout_ns)
+VIGIL_HOT static int epoll_wait(void *self, struct vigil__record *records, int cap,
+                                vigil_ns timeout_ns)
 {
     struct epoll_backend *epoll = self;
-    struct vigil__epoll_event events[EPOLL_BATCH];
+    struct vigil__epoll_event *events = epoll->events;
     int ready = vigil__call_epoll_wait(epoll->epoll, events, cap < EPOLL_BATCH ? cap : EPOLL_BATCH,
                                        timeout_ns);
     struct vigil__fd_entry *entries = epoll->table.entries;

@@ -91,7 +91,7 @@ static struct iovec *iovec_of(const vigil_iov *iov)
 
 /* ---- the clock and memory ----------------------------------------------------------------- */
 
-static vigil_ns host_now(void *self)
+VIGIL_HOT static vigil_ns host_now(void *self)
 {
     (void)self;
     struct timespec now = { 0 };
@@ -249,14 +249,14 @@ VIGIL_COLD static int dontwait_failed(void)
     return errno == EINTR ? VIGIL__EAGAIN : vigil__status_of(errno);
 }
 
-static int host_recv(void *self, vigil_fd fd, void *p, size_t n)
+VIGIL_HOT static int host_recv(void *self, vigil_fd fd, void *p, size_t n)
 {
     (void)self;
     ssize_t got = recv(fd, p, n, MSG_DONTWAIT);
     return VIGIL_LIKELY(got >= 0) ? (int)got : dontwait_failed();
 }
 
-static int host_send(void *self, vigil_fd fd, const void *p, size_t n)
+VIGIL_HOT static int host_send(void *self, vigil_fd fd, const void *p, size_t n)
 {
     (void)self;
     ssize_t sent = send(fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL);

@@ -43,7 +43,7 @@ uint64_t vigil__process_mark(void)
     return atomic_compare_exchange_strong(page, &mark, fresh) ? fresh : mark;
 }
 
-bool vigil__process_is(uint64_t mark)
+VIGIL_HOT bool vigil__process_is(uint64_t mark)
 {
     _Atomic uint64_t *page = atomic_load_explicit(&mark_page, memory_order_acquire);
     if (VIGIL_LIKELY(atomic_load_explicit(page, memory_order_relaxed) == mark))

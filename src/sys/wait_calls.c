@@ -244,8 +244,8 @@ static int epoll_wait_ns(int epoll, struct epoll_event *events, int max, vigil_n
     return (int)n;
 }
 
-int vigil__call_epoll_wait(int epoll, struct vigil__epoll_event *events, int max,
-                           vigil_ns timeout_ns)
+VIGIL_HOT int vigil__call_epoll_wait(int epoll, struct vigil__epoll_event *events, int max,
+                                     vigil_ns timeout_ns)
 {
     struct epoll_event *raw = (struct epoll_event *)(void *)events;
     bool coarse = timeout_ns == VIGIL_NOWAIT || timeout_ns == VIGIL_FOREVER;
