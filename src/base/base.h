@@ -23,8 +23,8 @@
 
 #define VIGIL_LIKELY(x)   __builtin_expect(!!(x), 1)
 #define VIGIL_UNLIKELY(x) __builtin_expect(!!(x), 0)
-/* A function that every turn or message runs through.  These are laid together: a server that sleeps
- * between two messages finds its caches cold, and each page and line that it touches has a price. */
+/* A function that every turn or message runs through.  These are laid together: a server that
+ * sleeps between two messages finds its caches cold, and each page and line has its price. */
 #define VIGIL_HOT __attribute__((hot))
 /* A function that is kept out of its caller, which then saves no registers for it. */
 #define VIGIL_APART __attribute__((noinline))

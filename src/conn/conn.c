@@ -79,7 +79,7 @@ static void conns_destroy(vigil_loop *loop)
 
 struct vigil__conn *vigil__conn_find(vigil_loop *loop, vigil_conn conn)
 {
-    if (loop->above == NULL || vigil__loop_check(loop) != 0)
+    if (vigil__loop_check(loop) != 0 || loop->above == NULL)
         return NULL;
     vigil__straight_look(loop);
     struct vigil__conn *c = vigil__slab_find(&vigil__conns(loop)->conns, conn.v);
@@ -464,6 +464,14 @@ static void conns_op(const vigil_loop *loop, uint64_t key, struct vigil__op *op)
     conns_port_op(loop, port, kind == VIGIL__OWNER_CONN_IN, op);
 }
 
+/* Asked before bytes are received: they are safer with the system than here, to be shed. */
+static bool conns_may_hold(vigil_loop *loop, uint64_t key)
+{
+    const struct vigil__conns *conns = vigil__conns(loop);
+    const struct vigil__conn *c = vigil__slab_at(&conns->conns, vigil__key_slot(key));
+    return c->busy->conn != NULL || c->finishing || conns->free_busy != NULL || busy_make(loop);
+}
+
 /* What an operation still did when its connection had ended. */
 static void record_late(vigil_loop *loop, struct vigil__conn *c, struct vigil__record *record)
 {
@@ -767,6 +775,7 @@ static const struct vigil__above conns_above = {
     .straight = vigil__straight,
     .op = conns_op,
     .port_op = conns_port_op,
+    .may_hold = conns_may_hold,
     .after_callback = vigil__conns_flush,
     .tally = conns_tally,
     .work = conns_work,

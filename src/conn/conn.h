@@ -162,6 +162,13 @@ struct vigil__conn {
     int8_t why; /* before it closes: why output failed */
 };
 
+_Static_assert(offsetof(struct vigil__conn, in_ticket) ==
+                   offsetof(struct vigil__conn, unsteady) + sizeof(uint32_t),
+               "what is not told by `unsteady` is not looked at on the straight way");
+_Static_assert(
+    sizeof(void *) != 8 || sizeof(vigil_fd) != 4 || sizeof(struct vigil__conn) == 80,
+    "an idle connection, with its deadline and descriptor, is to have 128 bytes at most");
+
 struct vigil__listening {
     vigil_fd fd;
     struct vigil__port *port;

@@ -139,7 +139,7 @@ int vigil_conn_info_get(vigil_loop *loop, vigil_conn conn, vigil_conn_info *out)
 
 vigil_conn vigil_conn_next(vigil_loop *loop, vigil_conn conn)
 {
-    if (loop->above == NULL || vigil__loop_check(loop) != 0)
+    if (vigil__loop_check(loop) != 0 || loop->above == NULL)
         return (vigil_conn){ 0 };
     uint32_t at = conn.v == 0 ? 0 : vigil__key_slot(conn.v) + 1;
     struct vigil__conn *c;

@@ -220,15 +220,16 @@ static bool worth_referring(const vigil_loop *loop, const struct vigil__buf *len
 }
 
 /* Whether these are all the bytes that `data` was offered, on their way to a connection that asks
- * the system when that returns: most likely they all go, and then no copy was needed. */
+ * the system when that returns, and has nothing else to send: most likely they all go, and then no
+ * copy was needed. */
 static bool passes_through(const vigil_loop *loop, const struct vigil__conn *c, const void *p,
                            size_t n)
 {
     const struct vigil__conn *reader = vigil__conns(loop)->reader;
     return reader != NULL && n == reader->busy->held_len &&
            p == reader->busy->held->data + reader->busy->held_at && c->busy->head == NULL &&
-           c->busy->op_out.flags == 0 && !c->unopened && c->busy->connecting == NULL &&
-           !vigil__op_native(loop, VIGIL__OP_SEND);
+           c->busy->queued == 0 && c->busy->op_out.flags == 0 && !c->unopened &&
+           c->busy->connecting == NULL && !vigil__op_native(loop, VIGIL__OP_SEND);
 }
 
 static size_t output_pass(vigil_loop *loop, struct vigil__conn *c, const void *p, size_t n)
@@ -667,7 +668,8 @@ static void output_skip_empty(vigil_loop *loop, struct vigil__conn *c)
 static int output_started(vigil_loop *loop, struct vigil__conn *c, int status)
 {
     if (VIGIL_LIKELY(status == 0)) {
-        c->busy->sent_at = loop->now;
+        if ((c->busy->op_out.flags & VIGIL__OP_WAIT) == 0)
+            c->busy->sent_at = loop->now; /* to wait for room, and to wait again, is no progress */
         if (!c->busy->op_out.native) { /* that one the next wait answers, whatever the peer does */
             output_settle(loop, c);
             vigil__deadline_arm(loop, c); /* the peer is slow: from now on its stall counts */
@@ -719,6 +721,8 @@ static void output_result(vigil_loop *loop, struct vigil__conn *c, int res)
         output_sent(loop, c, (size_t)res);
     else if (res == VIGIL__EAGAIN)
         c->busy->op_out.flags |= VIGIL__OP_WAIT;
+    else if (res == VIGIL_ENOMEM) /* the system has none for it, or the backend to wait for room */
+        vigil__memory_wait(loop, c);
     else if (res < 0 && res != VIGIL_ECANCELED)
         output_failed(loop, c, res);
 }
@@ -772,6 +776,8 @@ void vigil__output_flush(vigil_loop *loop, struct vigil__conn *c)
         if (status == 0)
             return;
         output_ended(loop, c, status, &record);
+        if (status > 0 && record.res == VIGIL_ENOMEM)
+            return;
     }
     if (!c->busy->op_out.active && !c->closing)
         vigil__output_later(loop, c);
@@ -784,7 +790,7 @@ void vigil__output_record(vigil_loop *loop, struct vigil__conn *c, struct vigil_
         return;
     }
     output_result(loop, c, record->res);
-    if (!c->closing)
+    if (!c->closing && record->res != VIGIL_ENOMEM)
         vigil__output_later(loop, c);
 }
 

@@ -322,6 +322,8 @@ VIGIL_HOT static int loop_turn(vigil_loop *loop, vigil_ns timeout)
     }
     if (loop->above != NULL && !loop->closing)
         loop->above->closes(loop);
+    if (count > 0 && callbacks_untimed(loop) == 0) /* sends are no callbacks, and take time, too */
+        vigil__gaps_note(&loop->gaps, loop->clock_read, vigil__loop_clock(loop));
     unsigned callbacks = loop->turn_callbacks + callbacks_untimed(loop);
     vigil__count(&loop->stats.callbacks, callbacks);
     return (int)callbacks;
@@ -391,7 +393,7 @@ static void loop_free(vigil_loop *loop)
 
 void vigil_stats_get(const vigil_loop *loop, vigil_stats *out)
 {
-    if (loop->above != NULL && vigil__loop_here(loop))
+    if (vigil__loop_here(loop) && loop->above != NULL) /* that is not read by any other thread */
         loop->above->tally((vigil_loop *)(uintptr_t)loop);
 #define STATS_LOAD(name, text)                                                     \
     out->name = atomic_load_explicit(&((vigil_loop *)(uintptr_t)loop)->stats.name, \

@@ -101,6 +101,8 @@ struct vigil__above {
     /* The same, of a connection's port. */
     void (*port_op)(const vigil_loop *loop, const struct vigil__port *port, bool input,
                     struct vigil__op *op);
+    /* Whether there is memory to hold what a receive of that key brings. */
+    bool (*may_hold)(vigil_loop *loop, uint64_t key);
     void (*after_callback)(vigil_loop *loop); /* output leaves */
     void (*tally)(vigil_loop *loop);          /* what was counted and not yet added is added */
     void (*work)(vigil_loop *loop);           /* what I/O left to do */

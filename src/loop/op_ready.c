@@ -38,6 +38,8 @@ static int op_receive(vigil_loop *loop, struct vigil__op *op, struct vigil__reco
 {
     const vigil_host *host = loop->host;
     size_t len = vigil__min(op->u.len, VIGIL__BUF_READ);
+    if (!loop->above->may_hold(loop, op->key))
+        return VIGIL_ENOBUFS;
     struct vigil__buf *buf = vigil__buf_take(&loop->pool, len, VIGIL__BUF_INPUT);
     if (buf == NULL)
         return VIGIL_ENOBUFS;

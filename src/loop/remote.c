@@ -43,8 +43,9 @@ struct vigil_remote {
 
     /* Written by the thread that turns the loop, read by all. */
     _Atomic(const void *) turner; /* its mark, or NULL: loop->owner, which others may not ask */
-    _Atomic uint64_t limit;       /* what `head` stays below: its callbacks' posts count, too */
-    vigil_loop *loop;             /* to wake; not followed once closed */
+    _Atomic int64_t limit; /* what `head` stays below: its callbacks' posts count, too.  Below
+                                   * nothing when they were let in for others that had run */
+    vigil_loop *loop;      /* to wake; not followed once closed */
     char apart_turner[APART];
 
     /* Its own. */
@@ -84,7 +85,7 @@ int vigil_remote_open(vigil_loop *loop, vigil_remote **out)
             return VIGIL_ENOMEM;
         memset(remote, 0, sizeof(*remote));
         atomic_init(&remote->turner, atomic_load(&loop->owner));
-        atomic_init(&remote->limit, VIGIL__POSTS_MAX * one_post);
+        atomic_init(&remote->limit, (int64_t)(VIGIL__POSTS_MAX * one_post));
         atomic_init(&remote->refs, 1); /* the loop's own */
         remote->loop = loop;
         remote->pool.allocator = allocator;
@@ -121,7 +122,7 @@ void vigil__posts_turner(vigil_loop *loop, const void *mark)
 /* Whether there may be no room, or the loop is closed. */
 static inline bool posts_limited(const vigil_remote *remote, uint64_t head)
 {
-    return head >= atomic_load_explicit(&remote->limit, memory_order_relaxed);
+    return (int64_t)head >= atomic_load_explicit(&remote->limit, memory_order_relaxed);
 }
 
 /* Why nothing can be posted while *head is that, or 0.  It is looked at again if that matters.
@@ -133,8 +134,8 @@ static int post_refused(const vigil_remote *remote, uint64_t *head)
         /* In a line that the loop keeps writing to, so it is only asked here.  Acquired: if it is
          * from behind a change of the count or the limit, that change is seen below. */
         uint32_t ran = atomic_load_explicit(&remote->ran, memory_order_acquire);
-        uint64_t limit = atomic_load_explicit(&remote->limit, memory_order_relaxed);
-        if ((int64_t)(*head - ran * one_post) < (int64_t)limit)
+        int64_t limit = atomic_load_explicit(&remote->limit, memory_order_relaxed);
+        if ((int64_t)(*head - ran * one_post) < limit)
             return 0; /* less than none: it is from in front of that change */
         uint64_t again = atomic_load_explicit(&remote->head, memory_order_relaxed);
         if (again == *head)
@@ -152,8 +153,8 @@ static inline void post_queue(vigil_remote *remote, uint32_t number)
     if (VIGIL_UNLIKELY(remote->queue != number - 1))
         vigil__post_begins(&remote->pool, number, remote->queue);
     remote->queue = number;
-    uint64_t limit = atomic_load_explicit(&remote->limit, memory_order_relaxed);
-    atomic_store_explicit(&remote->limit, limit - one_post, memory_order_relaxed);
+    int64_t limit = atomic_load_explicit(&remote->limit, memory_order_relaxed);
+    atomic_store_explicit(&remote->limit, limit - (int64_t)one_post, memory_order_relaxed);
 }
 
 static inline int post_write(vigil_remote *remote, uint64_t head, struct lane *lane,
@@ -326,8 +327,9 @@ static void block_ran(vigil_remote *remote, uint32_t first, uint32_t count, bool
     struct vigil__post_block *block = vigil__post_block(&remote->pool, first);
     uint32_t ran = atomic_load_explicit(&remote->ran, memory_order_relaxed);
     if (queued) {
-        uint64_t limit = atomic_load_explicit(&remote->limit, memory_order_relaxed);
-        atomic_store_explicit(&remote->limit, limit + count * one_post, memory_order_relaxed);
+        int64_t limit = atomic_load_explicit(&remote->limit, memory_order_relaxed);
+        limit += (int64_t)(count * one_post);
+        atomic_store_explicit(&remote->limit, limit, memory_order_relaxed);
         posts_settled(remote, count);
     } else if (ran >= RAN_MAX) {
         atomic_fetch_sub_explicit(&remote->head, ran * one_post, memory_order_relaxed);

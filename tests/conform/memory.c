@@ -181,7 +181,9 @@ static void crowd_ends(struct rig *rig, const int *clients, int count)
     RIG_UNTIL(rig, rig->closed == rig->opened);
 }
 
-/* Tables are counted at their full size, and they double: so the bound is twice what is used. */
+/* Tables are counted at their full size, and they double: of so many, up to a half is room. */
+static const size_t each_max = sizeof(vigil_fd) == sizeof(int) && !TEST_IN_WORLD ? 180 : 256;
+
 CONFORM(an_idle_connection_has_little_memory_and_after_use_no_more)
 {
     test_needs_large_sets(backend);
@@ -199,7 +201,7 @@ CONFORM(an_idle_connection_has_little_memory_and_after_use_no_more)
     crowd_opened(&rig, clients + AT_FIRST, count - AT_FIRST);
     size_t idle = rig.memory.bytes;
     if (count == CROWD)
-        OK(idle - first < (size_t)(CROWD - AT_FIRST) * 256, "%zu bytes for %d", idle - first,
+        OK(idle - first <= (size_t)(CROWD - AT_FIRST) * each_max, "%zu bytes for %d", idle - first,
            CROWD - AT_FIRST);
     for (int i = 0; i < count; i++)
         client_send(clients[i], "x");
@@ -251,11 +253,20 @@ CONFORM(who_gets_no_memory_for_what_is_to_wait_is_told_or_shed_and_counted)
     EQ_INT(VIGIL_ENOMEM, vigil_couple(rig.loop, last, last));
     EQ_INT(0, vigil_conn_deadline(rig.loop, last, VIGIL_FOREVER)); /* there is none */
     client_send(clients[FEW - 2], "hello");
-    RIG_UNTIL(&rig, rig.closed == 1);
-    EQ_INT(VIGIL_ENOMEM, rig.why);
-    EQ_INT(1, rig_stats(&rig).closed_memory);
+    int shed = test_kernel_performs(backend); /* that has received it already */
+    RIG_UNTIL(&rig, rig.closed == shed);
+    for (int i = 0; i < 3; i++)
+        REQUIRE(vigil_loop_turn(rig.loop, VIGIL_MS(20)) >= 0);
+    EQ_INT(shed, rig.closed);
+    EQ_INT(shed ? VIGIL_ENOMEM : 0, rig.why);
+    EQ_INT(shed, rig_stats(&rig).closed_memory);
     rig.memory.fail_after = SIZE_MAX;
     memset(text, 0, sizeof(text));
+    if (!shed) {
+        rig_client_gets(&rig, clients[FEW - 2], text, 5);
+        EQ_STR("hello", text);
+        memset(text, 0, sizeof(text));
+    }
     client_send(clients[0], "hello");
     rig_client_gets(&rig, clients[0], text, 5);
     EQ_STR("hello", text);
