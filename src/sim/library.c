@@ -82,7 +82,8 @@ void vigil__sim_check_fair(struct sim_turner *turner)
         bool listens = file->kind == SIM_LISTENER;
         uint64_t served = listens ? file->accepted : file->in.read;
         bool there = listens ? file->waiting_count > 0 : file->in.arrived > file->in.read;
-        bool waits = (port->want & VIGIL_IN) != 0 && there;
+        /* Told of what is not watched yet, for want of memory, nobody can be. */
+        bool waits = (port->want & port->known & VIGIL_IN) != 0 && there;
         file->passed_over = waits && served == file->seen_served ? file->passed_over + 1 : 0;
         file->seen_served = served;
         if (file->passed_over > PASSED_OVER_MAX)

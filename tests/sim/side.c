@@ -177,12 +177,13 @@ static void compare_callbacks(const struct side *side, const vigil_stats *s)
         same(side, "callbacks as turns tell them", side->turner->callbacks, side->callbacks);
     }
     /* Several may come as one, and a fault may tell of one that nobody made; models of kernels may
-     * tell of one twice, io_uring's where its watch ends and begins anew, and kqueue wakes itself
-     * for what it was short of memory for. */
+     * tell of one twice, io_uring's where its watch ends and begins anew, as it does when a
+     * completion finds no place, and kqueue wakes itself for what it was short of memory for. */
     const char *backend = vigil_loop_backend(side->loop);
     uint64_t most = side->wakes_max;
     if (strncmp(backend, "sim-", 4) != 0)
-        most += side->wakes_max + side->sim->hits[VIGIL_SIM_MULTI_ENDS];
+        most += side->wakes_max + side->sim->hits[VIGIL_SIM_MULTI_ENDS] +
+                side->sim->hits[VIGIL_SIM_OVERFLOW];
     if (strcmp(backend, "kqueue") == 0)
         most += side->host->shortages - side->base.shortages;
     between(side, "wakes", s->wakes, side->wakes_min, most + side->sim->hits[VIGIL_SIM_SPURIOUS]);
