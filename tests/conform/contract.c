@@ -2,97 +2,9 @@
  *
  * contract.c -- points of the contract between the floors that no single feature's test shows:
  * waiting calls per wait, threads, budgets, memory, the order of a turn, fork.
- *
- * The calls that wait are counted: this program has its own copy of wait_calls.c, with counting
- * ones in the place of some.
  */
-#include "test.h"
-
-#define vigil__call_select     counted_select
-#define vigil__call_poll       counted_poll
-#define vigil__call_epoll_wait counted_epoll_wait
-#define vigil__call_epoll_ctl  counted_epoll_ctl
-#define vigil__call_kevent     counted_kevent
-#include "sys/wait_calls.c"
-#undef vigil__call_select
-#undef vigil__call_poll
-#undef vigil__call_epoll_wait
-#undef vigil__call_epoll_ctl
-#undef vigil__call_kevent
-#define vigil__call_uring_enter counted_uring_enter
-#include "sys/uring_calls.c"
-#undef vigil__call_uring_enter
-
 #include "conn_rig.h"
-#include "sys/host.h"
-#include "sys/wait_calls.h"
-
-static int waits;         /* calls that waited */
-static int enters;        /* all of io_uring's */
-static int epoll_changes; /* of what epoll waits for */
-
-int vigil__call_select(int fd_count, unsigned long *in, unsigned long *out, unsigned long *except,
-                       vigil_ns timeout_ns)
-{
-    waits++;
-    return counted_select(fd_count, in, out, except, timeout_ns);
-}
-
-int vigil__call_poll(vigil_pollfd *fds, size_t count, vigil_ns timeout_ns)
-{
-    waits++;
-    return counted_poll(fds, count, timeout_ns);
-}
-
-#ifdef __linux__
-int vigil__call_epoll_wait(int epoll, struct vigil__epoll_event *events, int max,
-                           vigil_ns timeout_ns)
-{
-    waits++;
-    return counted_epoll_wait(epoll, events, max, timeout_ns);
-}
-
-int vigil__call_epoll_ctl(int epoll, enum vigil__epoll_op op, int fd, uint32_t events, uint64_t key)
-{
-    epoll_changes++;
-    return counted_epoll_ctl(epoll, op, fd, events, key);
-}
-
-/* One that only hands over what was queued, at the end of a turn, does not wait. */
-int vigil__call_uring_enter(int ring, uint32_t to_submit, uint32_t min_complete,
-                            vigil_ns timeout_ns)
-{
-    enters++;
-    waits += min_complete > 0 || to_submit == 0;
-    return counted_uring_enter(ring, to_submit, min_complete, timeout_ns);
-}
-#endif
-
-#ifdef VIGIL_KQUEUE
-int vigil__call_kevent(int kqueue, const struct kevent *changes, int count, struct kevent *events,
-                       int max, vigil_ns timeout_ns)
-{
-    waits += max > 0; /* otherwise it only changes the set */
-    return counted_kevent(kqueue, changes, count, events, max, timeout_ns);
-}
-#endif
-
-/* This machine, to be changed by a test: under a clock that stands still until it is moved. */
-static vigil_ns moved_clock;
-static vigil_host host;
-
-static vigil_ns read_moved_clock(void *self)
-{
-    (void)self;
-    return moved_clock;
-}
-
-static void host_take(void)
-{
-    host = *vigil__host_system();
-    host.now = read_moved_clock;
-    moved_clock = VIGIL_S(1000);
-}
+#include "counted.h"
 
 /* One end of a socket pair as a connection of the rig; answers the other, which does not block. */
 static int adopted_pair(struct rig *rig, const vigil_limits *limits, vigil_conn *conn)
@@ -115,9 +27,9 @@ static void on_alarm(int signo)
 
 static int waits_of_turn(struct rig *rig, vigil_ns timeout)
 {
-    waits = 0;
+    counted_anew();
     REQUIRE(vigil_loop_turn(rig->loop, timeout) >= 0);
-    return waits;
+    return counted[COUNTED_WAIT];
 }
 
 static void soon(vigil_loop *loop, void *arg)
@@ -156,128 +68,13 @@ CONFORM(a_wait_that_a_signal_interrupts_answers_0_and_makes_no_second_call)
     unsigned left = alarm(0);
     struct itimerval soon_and_again = { { 0, 20000 }, { 0, 20000 } }, off = { { 0, 0 }, { 0, 0 } };
     setitimer(ITIMER_REAL, &soon_and_again, NULL);
-    waits = 0;
+    counted_anew();
     EQ_INT(0, vigil_poller_wait(poller, &event, 1, VIGIL_FOREVER));
-    EQ_INT(1, waits);
+    EQ_INT(1, counted[COUNTED_WAIT]);
     setitimer(ITIMER_REAL, &off, NULL);
     sigaction(SIGALRM, &before, NULL);
     alarm(left);
     vigil_poller_close(poller);
-}
-
-/* ---- system calls per message ---- */
-
-enum { TALKERS = 50, ROUNDS = 10 };
-
-static struct {
-    int receives, sends, reads, writes, clocks;
-} called;
-
-static int counted_recv(void *self, vigil_fd fd, void *p, size_t n)
-{
-    called.receives++;
-    return vigil__host_system()->recv(self, fd, p, n);
-}
-
-static int counted_send(void *self, vigil_fd fd, const void *p, size_t n)
-{
-    called.sends++;
-    return vigil__host_system()->send(self, fd, p, n);
-}
-
-static int counted_sendv(void *self, vigil_fd fd, const vigil_iov *iov, size_t count)
-{
-    called.sends++;
-    return vigil__host_system()->sendv(self, fd, iov, count);
-}
-
-static int counted_read(void *self, vigil_fd fd, void *p, size_t n)
-{
-    called.reads++;
-    return vigil__host_system()->read(self, fd, p, n);
-}
-
-static int counted_writev(void *self, vigil_fd fd, const vigil_iov *iov, size_t count)
-{
-    called.writes++;
-    return vigil__host_system()->writev(self, fd, iov, count);
-}
-
-static vigil_ns counted_clock(void *self)
-{
-    (void)self;
-    called.clocks++;
-    return moved_clock;
-}
-
-static void talkers_open(struct rig *rig, const char *backend, vigil_ns idle, int *theirs)
-{
-    host_take();
-    host.recv = counted_recv;
-    host.send = counted_send;
-    host.sendv = counted_sendv;
-    host.read = counted_read;
-    host.writev = counted_writev;
-    host.now = counted_clock;
-    rig_open_loop(rig, backend, &(vigil_loop_options){ .host = &host });
-    rig->on_data = rig_echo;
-    for (int i = 0; i < TALKERS; i++) {
-        vigil_conn conn;
-        theirs[i] = adopted_pair(rig, &(vigil_limits){ .idle_ns = idle }, &conn);
-    }
-    RIG_UNTIL(rig, rig->opened == TALKERS);
-    rig_settle(rig);
-}
-
-/* Each says 64 bytes; turns until each has them back. */
-static void talkers_talk(struct rig *rig, const int *theirs)
-{
-    char text[64] = "sixty-four", back[65];
-    for (int i = 0; i < TALKERS; i++)
-        EQ_INT(sizeof(text), send(theirs[i], text, sizeof(text), MSG_NOSIGNAL));
-    for (int i = 0; i < TALKERS; i++) {
-        ssize_t got;
-        for (int turns = 0; (got = client_peek(theirs[i], back, sizeof(back))) == -1; turns++)
-            REQUIRE(turns < 100 && vigil_loop_turn(rig->loop, VIGIL_NOWAIT) >= 0);
-        EQ_INT(sizeof(text), got);
-    }
-}
-
-static void talkers_count(const char *backend, vigil_ns idle)
-{
-    struct rig rig;
-    int theirs[TALKERS];
-    talkers_open(&rig, backend, idle, theirs);
-    talkers_talk(&rig, theirs);
-    memset(&called, 0, sizeof(called));
-    waits = enters = epoll_changes = 0;
-    for (int i = 0; i < ROUNDS; i++)
-        talkers_talk(&rig, theirs);
-    int calls = test_kernel_performs(backend) ? 0 : ROUNDS * TALKERS;
-    EQ_INT(calls, called.receives, "one a message, and none to find that there is no more");
-    EQ_INT(calls, called.sends);
-    EQ_INT(0, called.reads + called.writes + epoll_changes);
-    if (!test_kernel_performs(backend) && !TEST_IN_WORLD) {
-        EQ_INT(ROUNDS, waits, "one wait brings what all of them said");
-        OK(called.clocks <= ROUNDS * 4, "%d reads of the clock", called.clocks);
-    } else if (!TEST_IN_WORLD) {
-        /* Some twenty records a call, and a turn of the caller's ends with another. */
-        OK(enters <= ROUNDS * TALKERS / 5, "%d for %d messages", enters, ROUNDS * TALKERS);
-    }
-    for (int i = 0; i < TALKERS; i++)
-        close(theirs[i]);
-    rig_settle(&rig);
-    rig_close(&rig);
-}
-
-CONFORM(a_message_that_comes_back_takes_a_receive_a_send_and_its_share_of_a_wait)
-{
-    talkers_count(backend, VIGIL_FOREVER);
-}
-
-CONFORM(an_idle_limit_that_each_message_puts_off_takes_no_call)
-{
-    talkers_count(backend, VIGIL_S(30));
 }
 
 /* ---- 6: calls from the wrong thread ---- */
