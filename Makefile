@@ -704,6 +704,7 @@ bench-battery: bench-programs  ## that no contender loses a byte, by the echo ba
 	@$(TAP) --verbose --limit 3600 'tests/battery/run --build $(B) --server bench' \
 	    'tests/battery/run --build $(B) --server alone' 'bench/check-idle $(B)'
 
+bench-instructions: $(B)/vigil $(B)/bench/vigil $(B)/bench/counts/driven.so $(B)/bench/counts/tracer
 bench-instructions: $(B)/bench/instructions/cases  ## instructions per operation, against a baseline
 	@scripts/setup instructions
 	@bench/instructions/run --build $(B)

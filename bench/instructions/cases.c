@@ -9,6 +9,7 @@
  * Public header only. */
 #define _GNU_SOURCE
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,7 +78,29 @@ static size_t echo(vigil_loop *loop, vigil_conn conn, void *ctx, const void *p, 
     return vigil_send(loop, conn, p, n);
 }
 
-static const vigil_conn_ops echo_ops = { .data = echo };
+/* A message in two pieces: the second finds the first. */
+static size_t echo_twice(vigil_loop *loop, vigil_conn conn, void *ctx, const void *p, size_t n)
+{
+    (void)ctx;
+    size_t sent = vigil_send(loop, conn, p, n / 2);
+    return sent + vigil_send(loop, conn, (const char *)p + n / 2, n - n / 2);
+}
+
+/* Whole messages alone: what is behind them is left, and offered again with the next. */
+static size_t echo_whole(vigil_loop *loop, vigil_conn conn, void *ctx, const void *p, size_t n)
+{
+    (void)ctx;
+    return vigil_send(loop, conn, p, n - n % MESSAGE);
+}
+
+struct way {
+    vigil_conn_ops ops;
+    size_t left; /* of a message, between two turns */
+};
+
+static const struct way straight = { .ops.data = echo };
+static const struct way in_two_sends = { .ops.data = echo_twice };
+static const struct way half_left = { .ops.data = echo_whole, .left = MESSAGE / 2 };
 
 MEASURED int measured_turn(vigil_loop *loop)
 {
@@ -92,31 +115,37 @@ static vigil_loop *open_loop(const char *backend)
     return loop;
 }
 
-static void adopt(vigil_loop *loop, int fd, vigil_ns idle)
+static void adopt(vigil_loop *loop, int fd, const vigil_conn_ops *ops, vigil_ns idle)
 {
-    const vigil_conn_options options = { .ops = &echo_ops, .limits.idle_ns = idle };
+    const vigil_conn_options options = { .ops = ops, .limits.idle_ns = idle };
     vigil_conn conn;
     int err = vigil_adopt(loop, fd, fd, &options, &conn);
     must(err == 0, vigil_strerror(err));
 }
 
-static void fill(const struct pairs *pairs, int count)
+static const char text[MESSAGE] = "sixty-four bytes, which come back as they went";
+
+/* All of the message, or its end, in which case the messages that follow come back from there. */
+static void fill(const struct pairs *pairs, int count, size_t size)
 {
-    static const char message[MESSAGE] = "sixty-four bytes, which come back as they went";
     for (int i = 0; i < count; i++)
-        must(write(pairs->theirs[i], message, MESSAGE) == MESSAGE, "a pair takes no message");
+        must(write(pairs->theirs[i], text + MESSAGE - size, size) == (ssize_t)size,
+             "a pair takes no message");
 }
 
-static void drain(const struct pairs *pairs, int count)
+static void drain(const struct pairs *pairs, int count, size_t left)
 {
     char message[MESSAGE + 1];
     for (int i = 0; i < count; i++)
-        must(read(pairs->theirs[i], message, sizeof message) == MESSAGE && message[0] == 's',
+        must(read(pairs->theirs[i], message, sizeof message) == MESSAGE &&
+                 memcmp(message, text + MESSAGE - left, left) == 0 &&
+                 memcmp(message + left, text, MESSAGE - left) == 0,
              "a message did not come back in its turn");
 }
 
 /* One turn brings one message of each connection back.  Bounded queue and counters, as always. */
-static void case_echo(const char *name, const char *backend, int count, vigil_ns idle)
+static void case_echo(const char *name, const char *backend, int count, vigil_ns idle,
+                      const struct way *way)
 {
     struct pairs pairs;
     vigil_loop *loop = open_loop(backend);
@@ -125,17 +154,19 @@ static void case_echo(const char *name, const char *backend, int count, vigil_ns
         must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0, "no more pairs");
         pairs.ours[i] = ends[0];
         pairs.theirs[i] = ends[1];
-        adopt(loop, ends[0], idle);
+        adopt(loop, ends[0], &way->ops, idle);
     }
+    if (way->left > 0)
+        fill(&pairs, count, way->left);
     must(vigil_loop_turn(loop, VIGIL_NOWAIT) >= 0, "the turn in which they open");
     uint64_t before = 0;
     for (int i = -WARM_TURNS; i < TURNS; i++) {
         if (i == 0)
             before = clock_reads;
-        fill(&pairs, count);
+        fill(&pairs, count, MESSAGE);
         clock_ns += VIGIL_MS(1);
         must((i < 0 ? vigil_loop_turn(loop, VIGIL_NOWAIT) : measured_turn(loop)) >= 0, "a turn");
-        drain(&pairs, count);
+        drain(&pairs, count, way->left);
     }
     case_ends(name, backend, (uint64_t)TURNS * (uint64_t)count, clock_reads - before);
     vigil_loop_close(loop);
@@ -152,8 +183,8 @@ static void case_idle(const char *name, int count)
         int ends[2];
         must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0,
              "10,000 descriptors are not to be had: ulimit -Hn");
-        adopt(loop, ends[0], VIGIL_S(30));
-        adopt(loop, ends[1], VIGIL_S(30));
+        adopt(loop, ends[0], &straight.ops, VIGIL_S(30));
+        adopt(loop, ends[1], &straight.ops, VIGIL_S(30));
     }
     for (int i = 0; i < WARM_TURNS; i++)
         must(vigil_loop_turn(loop, VIGIL_NOWAIT) >= 0, "a turn");
@@ -342,6 +373,40 @@ static void case_posts(void)
     vigil_loop_close(loop);
 }
 
+static void *post_from(void *remote)
+{
+    post_all(NULL, remote);
+    return NULL;
+}
+
+MEASURED void *measured_posts(void *remote)
+{
+    return post_from(remote);
+}
+
+/* Of another thread, while the loop does not turn; then all of it runs in one. */
+static void case_posts_of_another(void)
+{
+    pthread_t thread;
+    vigil_remote *remote;
+    vigil_loop *loop = open_loop("epoll");
+    must(vigil_remote_open(loop, &remote) == 0, "a remote");
+    uint64_t before = 0;
+    for (int i = 0; i < WARM_TURNS; i++) {
+        bool last = i + 1 == WARM_TURNS;
+        before = clock_reads;
+        posts_run = 0;
+        must(pthread_create(&thread, NULL, last ? measured_posts : post_from, remote) == 0 &&
+                 pthread_join(thread, NULL) == 0,
+             "another thread");
+        must((last ? measured_turn(loop) : vigil_loop_turn(loop, 0)) >= 0, "a turn");
+        must(posts_run == POSTS, "not all posts ran");
+    }
+    case_ends("post, another thread", "", POSTS, clock_reads - before);
+    vigil_remote_drop(remote);
+    vigil_loop_close(loop);
+}
+
 /* What a count depends on besides the source. */
 #ifdef __clang__
 static const char compiler[] = __VERSION__;
@@ -369,10 +434,10 @@ int main(void)
     must(setrlimit(RLIMIT_NOFILE, &limit) == 0, "descriptors");
     printf("%s, %s\n", compiler, libc());
     for (size_t i = 0; i < sizeof backends / sizeof *backends; i++) {
-        case_echo("echo, idle timeout, ", backends[i], CONNECTIONS, VIGIL_S(30));
-        case_echo("echo, no timeouts, ", backends[i], CONNECTIONS, 0);
+        case_echo("echo, idle timeout, ", backends[i], CONNECTIONS, VIGIL_S(30), &straight);
+        case_echo("echo, no timeouts, ", backends[i], CONNECTIONS, 0, &straight);
     }
-    case_echo("echo, 1 connection, ", "epoll", 1, VIGIL_S(30));
+    case_echo("echo, 1 connection, ", "epoll", 1, VIGIL_S(30), &straight);
     case_idle("turn, 10,000 idle, ", IDLE);
     case_idle("turn, nobody, ", 0);
     cases_timers();
@@ -380,5 +445,8 @@ int main(void)
     for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
         cases_poller(backends[i]);
     case_posts();
+    case_echo("echo in two sends, ", "epoll", CONNECTIONS, VIGIL_S(30), &in_two_sends);
+    case_echo("echo, half a message left, ", "epoll", CONNECTIONS, VIGIL_S(30), &half_left);
+    case_posts_of_another(); /* last: with another thread the C library's memory costs more */
     return 0;
 }
