@@ -662,8 +662,8 @@ guest-programs: $(TESTS) $(ON_KERNELS) $(B)/tests/kernels/init $(B)/tests/kernel
 
 # ---- measuring and checking ------------------------------------------------------------------
 
-.PHONY: bench-quick bench bench-full bench-steps bench-memory bench-counts bench-programs \
-        bench-battery bench-crowd bench-start report
+.PHONY: bench-quick bench bench-full bench-steps bench-memory bench-counts bench-lines \
+        bench-programs bench-battery bench-crowd bench-start report
 bench-programs: $(B)/vigil $(BENCHES) $(PEERS) $(B)/bench/vigil_shared
 
 bench-quick: bench-programs  ## two cells of `make bench`, in under 2 minutes
@@ -689,6 +689,11 @@ bench-counts: bench-programs $(B)/bench/counts/driven.so $(B)/bench/counts/trace
 bench-counts:  ## instructions and system calls per message, of vigil and its peers
 	@scripts/setup counts
 	@bench/counts/run --build $(B)
+
+bench-lines: bench-programs $(B)/bench/counts/driven.so
+bench-lines:  ## lines and pages of memory that a turn with one message touches: a minute
+	@scripts/setup counts
+	@bench/counts/lines --build $(B)
 
 bench-start: bench-programs  ## from the start of a server to its first echo
 	@bench/steps --build $(B) start

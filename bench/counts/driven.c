@@ -8,8 +8,10 @@
  * and it does the same in every run.  The clock is this file's own: a turn takes 1 ms, whatever
  * valgrind makes of it, and reading it costs the server nothing but is counted.
  *
- * With DRIVEN_TURNS=0 in the environment it only does that to the clock.  Some 13 instructions a
- * turn of what is in here are counted: they stand for the C library's own around such a call.
+ * With DRIVEN_TURNS=0 in the environment it only does that to the clock; DRIVEN_CONNECTIONS is how
+ * many there are.  Some 13 instructions a turn of what is in here are counted: they stand for the C
+ * library's own around such a call.  For a tool that sees memory and no system calls, each mark is
+ * a store instead, to the address that DRIVEN_MARKS says and the mark's number behind it.
  * At the end it prints "TURNS MESSAGES WAITS CLOCK-READS", and the process is over. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -25,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/select.h>
 #include <sys/socket.h>
@@ -36,7 +39,7 @@
 #include "marks.h"
 
 enum {
-    CONNECTIONS = 50,
+    CONNECTIONS_MAX = 50, /* and how many there are, unless the environment says less */
     MESSAGE = 64,
     TURNS = 100,    /* unless DRIVEN_TURNS in the environment says another number */
     WARM_TURNS = 8, /* until buffers are pooled, and the dynamic linker has looked everything up */
@@ -60,10 +63,12 @@ static struct {
     struct {
         int fd, server; /* both ends */
         size_t received;
-    } connections[CONNECTIONS];
+    } connections[CONNECTIONS_MAX];
+    int count;                 /* of them */
     int turn, turns, answered; /* answered: how many connections, in this turn */
     uint64_t clock_reads, waits;
     int64_t clock_ns;
+    volatile char *marks; /* NULL, or where they are stored */
 } load = { .turn = -WARM_TURNS, .clock_ns = 1000 * (int64_t)NS_PER_S };
 
 _Noreturn static void die(const char *what)
@@ -76,7 +81,10 @@ static long (*system_call)(long number, ...); /* the C library's */
 
 static void mark(long kind, uintptr_t a, uintptr_t b, uintptr_t c)
 {
-    (void)system_call(SYS_prctl, (long)MARK, kind, a, b, c); /* it fails, always */
+    if (load.marks)
+        load.marks[kind] = 1;
+    else
+        (void)system_call(SYS_prctl, (long)MARK, kind, a, b, c); /* it fails, always */
 }
 
 /* ---- the connections ---- */
@@ -109,7 +117,7 @@ static void message_send(int client)
 
 static void load_open(void)
 {
-    for (int i = 0; i < CONNECTIONS; i++) {
+    for (int i = 0; i < load.count; i++) {
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (fd < 0 || connect(fd, (struct sockaddr *)&load.address, sizeof load.address) < 0)
             die("connect");
@@ -147,11 +155,11 @@ static void messages_send(void)
 {
     load.answered = 0;
     load.clock_ns += TURN_NS;
-    for (int i = 0; i < CONNECTIONS; i++) {
+    for (int i = 0; i < load.count; i++) {
         load.connections[i].received = 0;
         message_send(load.connections[i].fd);
     }
-    for (int i = 0; i < CONNECTIONS; i++)
+    for (int i = 0; i < load.count; i++)
         if (!becomes_readable(load.connections[i].server, STUCK_MS))
             die("a message does not come in");
 }
@@ -159,7 +167,7 @@ static void messages_send(void)
 static void answers_take(void)
 {
     char bytes[MESSAGE];
-    for (int i = 0; i < CONNECTIONS; i++) {
+    for (int i = 0; i < load.count; i++) {
         size_t *received = &load.connections[i].received;
         if (*received == MESSAGE)
             continue;
@@ -186,7 +194,7 @@ __attribute__((noinline)) static void counting_begins(void)
 __attribute__((noinline)) static void counting_ends(void)
 {
     mark(MARK_END, 0, 0, 0);
-    printf("%d %d %" PRIu64 " %" PRIu64 "\n", load.turns, load.turns * CONNECTIONS, load.waits,
+    printf("%d %d %" PRIu64 " %" PRIu64 "\n", load.turns, load.turns * load.count, load.waits,
            load.clock_reads);
     (void)fflush(stdout); /* who is gone does not read it */
     _exit(0);
@@ -195,9 +203,9 @@ __attribute__((noinline)) static void counting_ends(void)
 static void proceed(void)
 {
     answers_take();
-    if (load.answered < CONNECTIONS)
+    if (load.answered < load.count)
         return;
-    for (int i = 0; load.turn == -WARM_TURNS && i < CONNECTIONS; i++)
+    for (int i = 0; load.turn == -WARM_TURNS && i < load.count; i++)
         load.connections[i].server = server_end(load.connections[i].fd);
     load.turn++;
     if (load.turn == 0)
@@ -246,7 +254,7 @@ static void sets_keep(const struct wait *wait, bool back)
 static long wait_on_ring(const struct wait *wait)
 {
     bool handed_over = wait->arguments[1] > 0;
-    for (int i = 0; !handed_over && i < CONNECTIONS && load.answered < CONNECTIONS; i++)
+    for (int i = 0; !handed_over && i < load.count && load.answered < load.count; i++)
         if (load.connections[i].received < MESSAGE)
             (void)becomes_readable(load.connections[i].fd, ON_ITS_WAY_MS);
     proceed();
@@ -404,9 +412,27 @@ APART int gettimeofday(struct timeval *restrict now, void *restrict zone)
     return 0;
 }
 
+/* A page for the marks, where nothing else is. */
+static void marks_open(const char *address)
+{
+    void *wanted = (void *)(uintptr_t)strtoull(address, NULL, 0);
+    void *page = mmap(wanted, 1, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    if (page != wanted)
+        die("DRIVEN_MARKS");
+    load.marks = page;
+}
+
 __attribute__((constructor)) static void driven_begins(void)
 {
-    const char *turns = getenv("DRIVEN_TURNS");
+    const char *turns = getenv("DRIVEN_TURNS"), *marks = getenv("DRIVEN_MARKS");
+    const char *connections = getenv("DRIVEN_CONNECTIONS");
     load.turns = turns ? atoi(turns) : TURNS;
+    load.count = connections ? atoi(connections) : CONNECTIONS_MAX;
+    errno = EINVAL;
+    if (load.count < 1 || load.count > CONNECTIONS_MAX)
+        die("DRIVEN_CONNECTIONS");
+    if (marks)
+        marks_open(marks);
     *(void **)&system_call = dlsym(RTLD_NEXT, "syscall"); /* POSIX: a void * may hold a function */
 }
