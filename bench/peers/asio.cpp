@@ -3,7 +3,8 @@
  * asio.cpp -- the contender on Boost.Asio: async_read_some(), then async_write(), by turns.
  *
  * A connection has a buffer of 64 KiB of its own; what its peer does not take stays there, and
- * nothing is read meanwhile.  The idle limit is a steady_timer that every message sets anew.  The
+ * nothing is read meanwhile.  The idle limit is as in the echo servers that its author shows: every
+ * message stores a deadline, and a steady_timer that is due looks at that and waits on.  The
  * context is told that it has one thread alone, so that it takes no locks.
  * Asio decides by itself: edge-triggered epoll, an operation is tried before it waits, and what is
  * done is queued before its function is called; memory of operations is kept by the thread. */
@@ -17,16 +18,26 @@
 namespace asio = boost::asio;
 using asio::ip::tcp;
 
+using std::chrono::steady_clock;
+
 struct Connection : std::enable_shared_from_this<Connection> {
     Connection(tcp::socket accepted, bool limited)
         : socket(std::move(accepted)), timer(socket.get_executor()), idle(limited)
     {
     }
 
+    void serve()
+    {
+        read();
+        if (idle)
+            watch();
+    }
+
+  private:
     void read()
     {
         if (idle)
-            limit();
+            deadline = steady_clock::now() + std::chrono::milliseconds(IDLE_MS);
         socket.async_read_some(
             asio::buffer(bytes),
             [self = shared_from_this()](boost::system::error_code error, std::size_t got) {
@@ -37,7 +48,6 @@ struct Connection : std::enable_shared_from_this<Connection> {
             });
     }
 
-  private:
     void write(std::size_t length)
     {
         asio::async_write(
@@ -50,12 +60,15 @@ struct Connection : std::enable_shared_from_this<Connection> {
             });
     }
 
-    /* Setting the time cancels the wait that was, whose function is called with an error. */
-    void limit()
+    void watch()
     {
-        timer.expires_after(std::chrono::milliseconds(IDLE_MS));
+        timer.expires_at(deadline);
         timer.async_wait([self = shared_from_this()](boost::system::error_code error) {
-            if (!error)
+            if (error)
+                return; /* it was cancelled by the end */
+            if (steady_clock::now() < self->deadline)
+                self->watch();
+            else
                 self->end();
         });
     }
@@ -69,6 +82,7 @@ struct Connection : std::enable_shared_from_this<Connection> {
 
     tcp::socket socket;
     asio::steady_timer timer;
+    steady_clock::time_point deadline;
     bool idle;
     std::array<unsigned char, READ_SIZE> bytes; /* its pages are touched as far as they are used */
 };
@@ -84,7 +98,7 @@ struct Listener {
             }
             if (!error) {
                 server_nodelay(socket.native_handle());
-                std::shared_ptr<Connection>(new Connection(std::move(socket), idle))->read();
+                std::shared_ptr<Connection>(new Connection(std::move(socket), idle))->serve();
             }
             accept(); /* any other error is that of one connection */
         });

@@ -3,7 +3,8 @@
  * bufferevent.c -- the contender on libevent's bufferevents, which read and write by themselves.
  *
  * What came in is moved to the output without a copy; with 64 KiB waiting there nothing is read
- * until it has gone.  The idle limits are the bufferevent's own, as a common timeout.
+ * until it has gone.  The idle limits are the bufferevent's own, as a common timeout: libevent's
+ * documentation has no other.
  * libevent decides by itself: it asks how much there is (FIONREAD) and reads at most 4 KiB of it
  * at once, whatever is set; it writes when it is told of room, not before. */
 #define _GNU_SOURCE

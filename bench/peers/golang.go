@@ -3,8 +3,9 @@
 // golang.go -- the contender on Go's net package: a goroutine per connection, Read, then Write.
 //
 // A connection has a buffer of 64 KiB of its own.  The idle limit is a deadline that is set before
-// every Read; TCP_NODELAY is Go's default.  Go decides by itself: edge-triggered epoll; a thread
-// for each processor that the process may use, and some of its own; how many it takes to listen.
+// every Read, as the documentation of net.Conn says that one is made; TCP_NODELAY is Go's default.
+// Go decides by itself: edge-triggered epoll; a thread for each processor that the process may use,
+// and some of its own; how many it takes to listen.
 // Usage: golang [--idle] tcp://A.B.C.D:PORT, or --version.  SIGTERM ends it at once.
 package main
 

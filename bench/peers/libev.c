@@ -2,8 +2,9 @@
  *
  * libev.c -- the contender on libev: one ev_io per connection, recv() and send() are our own.
  *
- * The watcher turns from reading to writing while something is pending.  The idle limit is an
- * ev_timer, set again by ev_timer_again().
+ * The watcher turns from reading to writing while something is pending.  The idle limit is what its
+ * manual calls usually most efficient ("Be smart about timeouts", the third way): a message stores
+ * the turn's time, and an ev_timer that is due looks at that and starts anew for what is left.
  * libev decides by itself: level-triggered epoll, changes made by the next turn; a 4-ary heap. */
 #define _GNU_SOURCE
 #include <ev.h>
@@ -14,6 +15,7 @@ struct connection {
     ev_io io;
     ev_timer timer;
     struct pending pending;
+    ev_tstamp active; /* when it was last heard of, if there is a limit */
 };
 
 static ev_io listener;
@@ -72,17 +74,24 @@ static void on_ready(struct ev_loop *loop, ev_io *io, int events)
     struct connection *connection = io->data;
     (void)events;
     if (idle)
-        ev_timer_again(loop, &connection->timer);
+        connection->active = ev_now(loop);
     if (connection->pending.length > 0)
         flush(loop, connection);
     else
         echo_once(loop, connection);
 }
 
-static void on_silence(struct ev_loop *loop, ev_timer *timer, int events)
+static void on_due(struct ev_loop *loop, ev_timer *timer, int events)
 {
+    struct connection *connection = timer->data;
+    ev_tstamp left = connection->active + IDLE_MS / 1000.0 - ev_now(loop);
     (void)events;
-    connection_close(loop, timer->data);
+    if (left <= 0) {
+        connection_close(loop, connection);
+        return;
+    }
+    ev_timer_set(timer, left, 0);
+    ev_timer_start(loop, timer);
 }
 
 static void connection_add(struct ev_loop *loop, int fd)
@@ -93,12 +102,12 @@ static void connection_add(struct ev_loop *loop, int fd)
         return;
     }
     ev_io_init(&connection->io, on_ready, fd, EV_READ);
-    ev_init(&connection->timer, on_silence);
+    ev_init(&connection->timer, on_due);
     connection->io.data = connection->timer.data = connection;
-    connection->timer.repeat = IDLE_MS / 1000.0;
+    connection->active = ev_now(loop);
     ev_io_start(loop, &connection->io);
     if (idle)
-        ev_timer_again(loop, &connection->timer);
+        on_due(loop, &connection->timer, EV_TIMER); /* which starts it */
 }
 
 static void on_waiting(struct ev_loop *loop, ev_io *io, int events)

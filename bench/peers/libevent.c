@@ -3,8 +3,8 @@
  * libevent.c -- the contender on libevent's events: recv() and send() are our own.
  *
  * A connection has one persistent event to read and one to write, of which one is added.  The idle
- * limit is the event's own timeout, which every message re-arms, as a common timeout: all are
- * equal, which is the cheapest that libevent has.
+ * limit is what libevent's documentation has for it, the event's own timeout, which libevent arms
+ * anew with every message because the event is persistent; and a common timeout, as all are equal.
  * libevent decides by itself: level-triggered epoll, up to 4,096 events a turn. */
 #define _GNU_SOURCE
 #include <event2/event_struct.h>

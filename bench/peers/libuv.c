@@ -3,7 +3,9 @@
  * libuv.c -- the contender on libuv: uv_tcp_t, answered by uv_try_write(), the rest by uv_write().
  *
  * Newcomers are accepted by ourselves behind a uv_poll_t: uv_listen() would close them, unserved,
- * when there are no descriptors.  The idle limit is a uv_timer_t, set again by uv_timer_again().
+ * when there are no descriptors.  The idle limit is what libuv's guide sends its reader to libev's
+ * manual for: a message stores the turn's time, and a uv_timer_t that is due looks at that and
+ * starts anew for what is left.
  * libuv decides by itself: up to 32 reads in a row while each fills the buffer; level-triggered
  * epoll, registered late, by the next turn; a binary heap of timers. */
 #define _GNU_SOURCE
@@ -17,6 +19,7 @@ struct connection {
     uv_write_t write;
     unsigned char *pending; /* what the system did not take; nothing is read meanwhile */
     int handles;            /* of these, not closed yet */
+    uint64_t active;        /* when it was last heard of, if there is a limit */
 };
 
 static unsigned char bytes[READ_SIZE];
@@ -40,9 +43,12 @@ static void connection_close(struct connection *connection)
     uv_close((uv_handle_t *)&connection->timer, on_closed);
 }
 
-static void on_silence(uv_timer_t *timer)
+static void on_due(uv_timer_t *timer)
 {
-    connection_close(timer->data);
+    struct connection *connection = timer->data;
+    uint64_t end = connection->active + IDLE_MS, now = uv_now(timer->loop);
+    if (now >= end || uv_timer_start(timer, on_due, end - now, 0) < 0)
+        connection_close(connection);
 }
 
 static void on_buffer(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
@@ -86,7 +92,7 @@ static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buf)
         return;
     }
     if (idle)
-        (void)uv_timer_again(&connection->timer); /* it has been started */
+        connection->active = uv_now(stream->loop);
     uv_buf_t answer = uv_buf_init(buf->base, (unsigned)got);
     ssize_t sent = uv_try_write(stream, &answer, 1);
     if (sent == UV_EAGAIN)
@@ -104,13 +110,14 @@ static void connection_add(int fd)
         return;
     }
     connection->handles = 2;
+    connection->active = uv_now(listener.loop);
     connection->stream.data = connection->timer.data = connection;
     (void)uv_tcp_init(listener.loop, &connection->stream); /* neither of the two can fail */
     (void)uv_timer_init(listener.loop, &connection->timer);
     if (uv_tcp_open(&connection->stream, fd) < 0)
         close(fd);
     else if (uv_read_start((uv_stream_t *)&connection->stream, on_buffer, on_read) == 0 &&
-             (!idle || uv_timer_start(&connection->timer, on_silence, IDLE_MS, IDLE_MS) == 0))
+             (!idle || uv_timer_start(&connection->timer, on_due, IDLE_MS, 0) == 0))
         return;
     connection_close(connection);
 }

@@ -3,9 +3,9 @@
 //
 // node.js -- the contender on Node: its net module, written back and paused while that waits.
 //
-// The idle limit is the socket's own.  Node decides by itself: 64 KiB are read at once into a
-// buffer that is new each time; newcomers that find no descriptor are closed (by libuv); several
-// threads, of which one serves.
+// The idle limit is the socket's own, setTimeout(), as its manual has it.  Node decides by itself:
+// 64 KiB are read at once into a buffer that is new each time; newcomers that find no descriptor
+// are closed (by libuv); several threads, of which one serves.
 // Usage: node [--idle] tcp://A.B.C.D:PORT, or --version.  SIGTERM ends it at once.
 'use strict';
 const net = require('net');
