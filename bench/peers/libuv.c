@@ -2,6 +2,7 @@
  *
  * libuv.c -- the contender on libuv: uv_tcp_t, answered by uv_try_write(), the rest by uv_write().
  *
+ * What the system does not take is kept with its request, which is there no longer than that.
  * Newcomers are accepted by ourselves behind a uv_poll_t: uv_listen() would close them, unserved,
  * when there are no descriptors.  The idle limit is what libuv's guide sends its reader to libev's
  * manual for: a message stores the turn's time, and a uv_timer_t that is due looks at that and
@@ -16,10 +17,14 @@
 struct connection {
     uv_tcp_t stream;
     uv_timer_t timer;
+    int handles;     /* of these, not closed yet */
+    uint64_t active; /* when it was last heard of, if there is a limit */
+};
+
+/* What the system did not take; nothing is read meanwhile. */
+struct pending {
     uv_write_t write;
-    unsigned char *pending; /* what the system did not take; nothing is read meanwhile */
-    int handles;            /* of these, not closed yet */
-    uint64_t active;        /* when it was last heard of, if there is a limit */
+    unsigned char bytes[];
 };
 
 static unsigned char bytes[READ_SIZE];
@@ -62,24 +67,29 @@ static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buf);
 
 static void on_written(uv_write_t *write, int status)
 {
-    struct connection *connection = write->data;
-    free(connection->pending);
-    connection->pending = NULL;
-    if (status < 0 || uv_read_start((uv_stream_t *)&connection->stream, on_buffer, on_read) < 0)
+    uv_stream_t *stream = write->handle;
+    struct connection *connection = stream->data;
+    free(write->data);
+    if (idle)
+        connection->active = uv_now(stream->loop);
+    if (status < 0 || uv_read_start(stream, on_buffer, on_read) < 0)
         connection_close(connection);
 }
 
 /* Keeps what the system did not take, and reads no further until it has gone. */
-static int pending_write(struct connection *connection, const unsigned char *from, size_t length)
+static bool pending_write(uv_stream_t *stream, const unsigned char *from, size_t length)
 {
-    connection->pending = malloc(length);
-    if (!connection->pending)
-        return UV_ENOMEM;
-    memcpy(connection->pending, from, length);
-    connection->write.data = connection;
-    uv_buf_t buf = uv_buf_init((char *)connection->pending, (unsigned)length);
-    (void)uv_read_stop((uv_stream_t *)&connection->stream); /* it always succeeds */
-    return uv_write(&connection->write, (uv_stream_t *)&connection->stream, &buf, 1, on_written);
+    struct pending *pending = malloc(sizeof *pending + length);
+    if (!pending)
+        return false;
+    memcpy(pending->bytes, from, length);
+    pending->write.data = pending;
+    uv_buf_t buf = uv_buf_init((char *)pending->bytes, (unsigned)length);
+    (void)uv_read_stop(stream); /* it always succeeds */
+    if (uv_write(&pending->write, stream, &buf, 1, on_written) == 0)
+        return true;
+    free(pending);
+    return false;
 }
 
 static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buf)
@@ -97,8 +107,7 @@ static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buf)
     ssize_t sent = uv_try_write(stream, &answer, 1);
     if (sent == UV_EAGAIN)
         sent = 0;
-    if (sent < 0 ||
-        (sent < got && pending_write(connection, bytes + sent, (size_t)(got - sent)) < 0))
+    if (sent < 0 || (sent < got && !pending_write(stream, bytes + sent, (size_t)(got - sent))))
         connection_close(connection);
 }
 
