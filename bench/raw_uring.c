@@ -211,7 +211,6 @@ static void connection_add(int fd)
         close(fd);
         return;
     }
-    server_nodelay(fd);
     connection->fd = fd;
     connection->active_ms = ring.now_ms;
     connection->next = ring.connections;

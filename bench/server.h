@@ -67,8 +67,9 @@ static inline struct server_arguments server_arguments(int argc, char **argv, co
     return arguments;
 }
 
-/* A listening socket that does not block; the address bound is printed.  Whoever is gone when
- * something is sent is told by the send, not by a signal. */
+/* A listening socket that does not block; the address bound is printed.  Whom it accepts has its
+ * TCP_NODELAY, on Linux without a call.  Whoever is gone when something is sent is told by the
+ * send, not by a signal. */
 static inline int server_listen(const struct server_arguments *arguments)
 {
     struct sockaddr_in address = arguments->address;
@@ -78,6 +79,7 @@ static inline int server_listen(const struct server_arguments *arguments)
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     (void)signal(SIGPIPE, SIG_IGN);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 ||
         bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, BACKLOG) < 0 ||
         getsockname(fd, (struct sockaddr *)&address, &size) < 0)
         server_die("listen");
@@ -85,12 +87,6 @@ static inline int server_listen(const struct server_arguments *arguments)
     printf("tcp://%s:%u\n", host, ntohs(address.sin_port));
     (void)fflush(stdout); /* a reader that is gone is no reason not to serve */
     return fd;
-}
-
-static inline void server_nodelay(int fd)
-{
-    int on = 1;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* slower without, not wrong */
 }
 
 static inline bool server_starved(int err)
@@ -103,10 +99,8 @@ static inline int server_accept(int listener)
 {
     for (;;) {
         int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0) {
-            server_nodelay(fd);
+        if (fd >= 0)
             return fd;
-        }
         if (errno == EAGAIN)
             return NOBODY_WAITS;
         if (server_starved(errno))

@@ -96,10 +96,8 @@ struct Listener {
                 rest.async_wait([this](boost::system::error_code) { accept(); });
                 return;
             }
-            if (!error) {
-                server_nodelay(socket.native_handle());
+            if (!error)
                 std::shared_ptr<Connection>(new Connection(std::move(socket), idle))->serve();
-            }
             accept(); /* any other error is that of one connection */
         });
     }

@@ -7,7 +7,8 @@
 # the connection was used, as a call_later() per message would be the dearest way there is.
 # Newcomers are accepted by ourselves: asyncio's own server, out of descriptors, tries as often
 # again as its backlog is long, and tells each time.
-# asyncio decides by itself: a selector on level-triggered epoll; TCP_NODELAY.
+# They have the listener's TCP_NODELAY: asyncio sets it only where a socket's protocol was named.
+# asyncio decides by itself: a selector on level-triggered epoll.
 # Usage: python [--idle] tcp://A.B.C.D:PORT, or --version.  SIGTERM ends it at once.
 
 import asyncio
@@ -84,6 +85,7 @@ def accept(loop, listener, tasks):
 async def serve(host, port):
     loop, listener = asyncio.get_running_loop(), socket.create_server((host, port), backlog=BACKLOG)
     listener.setblocking(False)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     loop.add_reader(listener, accept, loop, listener, set())
     host, port = listener.getsockname()
     print(f"tcp://{host}:{port}", flush=True)
