@@ -9,7 +9,9 @@
  *   post        a call posted from the loop's own thread and made, 10,000 at a time; where the
  *               library carries calls
  *   post-other  the same posted by another thread, as fast as it can, while the loop turns; the
- *               second time, when the memory is there
+ *               second time, when the memory is there.  Both are on the processor of the process
+ *   post-across the same with the other thread on the processor that POSTER_CPU names in the
+ *               environment, and with the usual scheduling; without it, this is left out
  * A library whose wake-up carries nothing has round-trip alone. */
 #ifndef BENCH_WAKES_H
 #define BENCH_WAKES_H

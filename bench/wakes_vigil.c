@@ -50,7 +50,7 @@ static void on_call(vigil_loop *of, void *arg, int status)
     (void)of;
     (void)arg;
     (void)status;
-    called++;
+    call_made();
 }
 
 static void post(unsigned i)
