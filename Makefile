@@ -666,20 +666,24 @@ guest-programs: $(TESTS) $(ON_KERNELS) $(B)/tests/kernels/init $(B)/tests/kernel
         bench-programs bench-battery bench-crowd bench-start report
 bench-programs: $(B)/vigil $(BENCHES) $(PEERS) $(B)/bench/vigil_shared
 
+STEP_ROUNDS = 15# as in bench/run: a median of fewer says less
+
 bench-quick: bench-programs  ## two cells of `make bench`, in under 2 minutes
 	@bench/run --build $(B) --cells quick --seconds 0.2
 
-bench: bench-programs  ## vigil beside its peers: ten cells, in under 20 minutes
+bench: bench-programs  ## vigil beside its peers: ten cells and connecting, in under 20 minutes
+	@bench/quiet
 	@bench/run --build $(B)
 
 bench-full: bench-programs  ## every contender in every cell: hours
 	@bench/run --build $(B) --cells full --contenders all --seconds 1
 
 bench-steps: bench-programs  ## timers, threads that wake each other, idle turns, chained pipes
-	@bench/steps --build $(B) timers
-	@bench/steps --build $(B) wakes
-	@bench/steps --build $(B) turns
-	@bench/steps --build $(B) pipes
+	@bench/quiet
+	@bench/steps --build $(B) --rounds $(STEP_ROUNDS) timers
+	@bench/steps --build $(B) --rounds $(STEP_ROUNDS) wakes
+	@bench/steps --build $(B) --rounds $(STEP_ROUNDS) turns
+	@bench/steps --build $(B) --rounds $(STEP_ROUNDS) pipes
 
 bench-memory: bench-programs  ## what an idle connection costs, and one that was used
 	@bench/memory --build $(B)
@@ -696,7 +700,8 @@ bench-lines:  ## lines and pages of memory that a turn with one message touches:
 	@bench/counts/lines --build $(B)
 
 bench-start: bench-programs  ## from the start of a server to its first echo
-	@bench/steps --build $(B) start
+	@bench/quiet
+	@bench/steps --build $(B) --rounds $(STEP_ROUNDS) start
 
 CROWD = 100000
 bench-crowd: bench-programs  ## CROWD connections to several servers, all at once: a minute
@@ -716,7 +721,7 @@ bench-instructions: $(B)/bench/instructions/cases  ## instructions per operation
 
 check: $(LIBS) $(B)/vigil  ## floors, symbols, sizes, comments: what scripts/check-* look at
 	@$(TAP) scripts/self-test tests/kernels/self-test tests/mutation/self-test \
-	    tests/windows/self-test 'scripts/check $(B)'
+	    tests/windows/self-test bench/self-test 'scripts/check $(B)'
 
 tidy:  ## check, and the formatting of every file
 	@scripts/setup tidy

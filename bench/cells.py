@@ -10,7 +10,7 @@ IN_FLIGHT_MAX = 64 << 20  # bytes; what is above measures memory, not servers
 
 Cell = namedtuple("Cell", "name connections size depth idle")
 
-NAMED = [  # those of `make bench`
+NAMED = [  # the ten that the goals are about
     Cell("one", 1, 64, 1, False),
     Cell("fifty", 50, 64, 1, False),
     Cell("fifty-idle", 50, 64, 1, True),
@@ -23,6 +23,7 @@ NAMED = [  # those of `make bench`
     Cell("stream", 50, 262144, 1, False),
 ]
 CONNECTS = Cell("connects", 50, 64, 0, False)
+BENCH = [*NAMED, CONNECTS]  # those of `make bench`
 QUICK = ("fifty", "fifty-idle")
 
 
@@ -37,14 +38,21 @@ def full():
             if connections * size * depth <= IN_FLIGHT_MAX] + [CONNECTS]
 
 
+def said(cell):
+    """What a cell of the results is, in the words of the report's tables."""
+    size = f"{cell['size'] >> 10} KiB" if cell["size"] >= 1024 else f"{cell['size']} B"
+    deep = f" × {cell['depth']}" if cell["depth"] > 1 else ""
+    return f"{cell['connections']:,} × {size}{deep}{', idle limit' if cell['idle'] else ''}"
+
+
 def chosen(text):
-    """The cells that an argument names: "quick", "named", "full", names, or one as 50x64x1,
+    """The cells that an argument names: "bench", "quick", "full", names, or one as 50x64x1,
     50x64x1-idle.  A name that is none raises ValueError."""
     if text == "full":
         return full()
-    if text == "named":
-        return NAMED
-    names = {cell.name: cell for cell in [*NAMED, CONNECTS]}
+    if text == "bench":
+        return BENCH
+    names = {cell.name: cell for cell in BENCH}
     return [names[name] if name in names else parsed(name)
             for name in (QUICK if text == "quick" else text.split(","))]
 

@@ -1,25 +1,31 @@
 # SPDX-License-Identifier: MIT
 #
 # What the library must reach: each goal, how the figure for it is taken from what was measured, and
-# whether it is met.  A judge answers a text and a verdict, which is None where there is no figure
-# to hold a goal against; it is only called when everything it needs has been measured.
+# whether it is met.  A judge answers a text and a verdict: met or missed, not decided where the
+# bound lies within what the rounds leave open, or None where there is no figure to hold a goal
+# against.  It is only called when everything it needs has been measured.
 
-import statistics
 from collections import namedtuple
+
+import intervals
+from cells import NAMED, said
+from intervals import MET, MISSED, OPEN, all_of, at_least, at_most
 
 Goal = namedtuple("Goal", "key measure goal needs judge")
 
+BY_MEDIANS = "by the medians"  # every cell keeps its rule, and not every interval does
 INSTRUCTIONS_MAX = 190
 CALLS_MORE_MAX = 0.05
 RATIO_MIN = 0.98
 AGAINST_PEERS_MIN = 1.05
 TIMER_BYTES_MAX = 24
 CALLBACK_BYTES = 16  # a function and its argument, which the goal leaves out
-MEMORY_MAX = 128
+MEMORY_MAX, MEMORY_AT = 128, 10000
 WAKE_MAX, POST_NS_MAX, QUEUE_MAX = 1.2, 25, 1.1
 STRIPPED_MAX, START_MS_MAX = 150 << 10, 5
 CROWD = 100000
 LIBRARIES = ("libuv", "libevent", "libevent bufferevent", "libev", "Boost.Asio")
+RAW = ("raw epoll", "raw io_uring")
 OURS = ("vigil epoll", "vigil io_uring")
 SAME_AGAIN = "raw epoll again"
 
@@ -28,26 +34,26 @@ def of_cell(cell):
     return {row["contender"]: row for row in cell["results"]}
 
 
-def cells(data, *names):
-    """The cells measured, or those of these names."""
-    return [cell for cell in data["echo"]["cells"] if not names or cell["name"] in names]
-
-
-def noise(rows):
-    """How far from 1 the same program was, entered twice."""
-    return abs(rows[SAME_AGAIN]["ratio"] - 1) if SAME_AGAIN in rows else 0
+def cells_of(data, *names):
+    """The cells measured of these names."""
+    return [cell for cell in data["echo"]["cells"] if cell["name"] in names]
 
 
 def in_round(mine, other):
     """The median of the ratios of two contenders, each taken within a round."""
-    return statistics.median(a / b for a, b in zip(mine["rounds"], other["rounds"]))
+    return intervals.of_ratios(mine["rounds"], other["rounds"])
 
 
 def every(judged):
     """Several figures as one text, and whether all of them hold."""
     if not judged:
         return "not in this run", None
-    return ", ".join(text for text, _ in judged), all(met for _, met in judged)
+    return ", ".join(text for text, _ in judged), all_of([verdict for _, verdict in judged])
+
+
+def kept(holds):
+    """The verdict on what is counted, which no rounds leave open."""
+    return MET if holds else MISSED
 
 
 def judge_instructions(data):
@@ -59,114 +65,180 @@ def judge_instructions(data):
     best = min(peers, key=peers.get, default=None)
     beside = f"; the best library without limits, {best}: {peers[best]:,.0f}" if best else ""
     return (f"{ours:,.0f}{beside}",
-            ours <= INSTRUCTIONS_MAX and (best is None or ours < peers[best]))
+            kept(ours <= INSTRUCTIONS_MAX and (best is None or ours < peers[best])))
 
 
 def judge_calls(data):
     counted, judged = data["counts"]["results"], []
-    for mine, raw in (("vigil epoll", "raw epoll"), ("vigil io_uring", "raw io_uring")):
+    for mine, raw in zip(OURS, RAW):
         if mine in counted and raw in counted:
             ours, theirs = (counted[name]["idle limits"]["system_calls"] for name in (mine, raw))
             judged.append((f"{mine} {ours:.3f}, {raw} {theirs:.3f}",
-                           ours <= theirs + CALLS_MORE_MAX + 1e-9))
+                           kept(ours <= theirs + CALLS_MORE_MAX + 1e-9)))
     return every(judged)
 
 
-def judge_every_cell(data):
+CellJudged = namedtuple("CellJudged", "name ratio twin least by_rule verdict")
+
+
+def judge_cell(name, ratio, twin):
+    """One cell of the goal on every cell.  Its rule is about medians: at least RATIO_MIN less the
+    noise, which is how far from 1 the same program was, entered twice.  The data decide it where
+    the interval of the ratio is above the bound with the least noise that the twin's leaves open,
+    or below it with the most."""
+    noise = abs(twin.median - 1)
+    noise_least = max(0, twin.low - 1, 1 - twin.high)
+    noise_most = max(abs(twin.low - 1), abs(twin.high - 1))
+    verdict = OPEN
+    if ratio.low >= RATIO_MIN - noise_least:
+        verdict = MET
+    elif ratio.high < RATIO_MIN - noise_most:
+        verdict = MISSED
+    least = RATIO_MIN - noise
+    return CellJudged(name, ratio, twin, least, ratio.median >= least, verdict)
+
+
+def judged_cells(data):
+    """The cells that the goal is about."""
     judged = []
-    for cell in cells(data):
+    for cell in cells_of(data, *(named.name for named in NAMED)):
         rows = of_cell(cell)
-        if "vigil epoll" in rows:
-            ratio, least = rows["vigil epoll"]["ratio"], RATIO_MIN - noise(rows)
-            judged.append((ratio - least, cell["name"], ratio, least))
+        if "vigil epoll" in rows and SAME_AGAIN in rows:
+            judged.append(judge_cell(said(cell), in_round(rows["vigil epoll"], rows["raw epoll"]),
+                                     in_round(rows[SAME_AGAIN], rows["raw epoll"])))
+    return judged
+
+
+def judge_every_cell(data):
+    """Missed where the data say so of a cell; else the rule decides, on medians, and it is told of
+    how many cells the data decide."""
+    judged = judged_cells(data)
     if not judged:
         return "not in this run", None
-    _, name, ratio, least = min(judged)
-    below = sum(margin < 0 for margin, *_ in judged)
-    return (f"worst cell {name}: {ratio:.3f}, at least {least:.3f} with its noise; "
-            f"{below} of {len(judged)} cells are below", below == 0)
+    worst = min(judged, key=lambda cell: cell.ratio.median - cell.least)
+    verdicts = [cell.verdict for cell in judged]
+    undecided = [cell for cell in judged if cell.verdict == OPEN]
+    below = sum(not cell.by_rule for cell in undecided)
+    verdict = all_of(verdicts)
+    if verdict == OPEN and not below:
+        verdict = BY_MEDIANS
+    return (f"of {len(judged)} cells the rounds decide {len(judged) - len(undecided)}: "
+            f"{verdicts.count(MET)} met, {verdicts.count(MISSED)} missed; of the others "
+            f"{len(undecided) - below} keep it by their medians and {below} do not. Worst: "
+            f"{worst.name}, {worst.ratio.text()}, its bound {worst.least:.3f}", verdict)
 
 
 def judge_uring(data):
     judged = []
-    for cell in cells(data, "fifty", "thousand"):
+    for cell in cells_of(data, "fifty", "thousand"):
         rows = of_cell(cell)
-        if "raw io_uring" in rows and "vigil io_uring" in rows:
+        if all(name in rows for name in ("raw io_uring", "vigil io_uring")):
             ratio = in_round(rows["vigil io_uring"], rows["raw io_uring"])
-            itself = rows["raw io_uring"]["ratio"]
-            judged.append((f"{cell['name']} {ratio:.3f} (raw io_uring is {itself:.3f} of raw "
-                           "epoll)", ratio >= RATIO_MIN))
+            itself = in_round(rows["raw io_uring"], rows["raw epoll"])
+            judged.append((f"{said(cell)}: {ratio.text()} (raw io_uring is {itself.median:.3f} of "
+                           "raw epoll)", at_least(ratio, RATIO_MIN)))
     return every(judged)
 
 
 def judge_stream(data):
-    return every([(f"{row['ratio']:.3f}", row["ratio"] >= 1)
-                  for cell in cells(data, "stream") for name, row in of_cell(cell).items()
-                  if name == "vigil io_uring"])
-
-
-def judge_peers(data):
-    """Of the backend that a loop takes by itself; the other one is told beside it."""
     judged = []
-    for cell in cells(data, "fifty-idle", "thousand-idle"):
-        rows = of_cell(cell)
-        peers = [rows[name] for name in LIBRARIES if name in rows]
-        if peers and all(name in rows for name in OURS):
-            best = max(peers, key=lambda row: row["messages_per_cpu_second"])
-            epoll, uring = (in_round(rows[name], best) for name in OURS)
-            judged.append((f"{cell['name']}: io_uring {uring:.3f}, epoll {epoll:.3f} of "
-                           f"{best['contender']}", uring >= AGAINST_PEERS_MIN))
+    for rows in map(of_cell, cells_of(data, "stream")):
+        if "vigil io_uring" in rows:
+            ratio = in_round(rows["vigil io_uring"], rows["raw epoll"])
+            judged.append((ratio.text(), at_least(ratio, 1)))
     return every(judged)
 
 
+def judge_peers(data):
+    """Of the backend that a loop takes by itself; the other one is told beside it.  The best peer
+    is the one beside which it looks worst."""
+    judged = []
+    for cell in cells_of(data, "fifty-idle", "thousand-idle"):
+        rows = of_cell(cell)
+        if not all(name in rows for name in OURS):
+            continue
+        beside = {name: [in_round(rows[mine], rows[name]) for mine in OURS]
+                  for name in LIBRARIES if name in rows}
+        if beside:
+            best = min(beside, key=lambda name: beside[name][1].median)
+            epoll, uring = beside[best]
+            judged.append((f"{said(cell)}: io_uring {uring.text()}, epoll {epoll.text()} of {best}",
+                           at_least(uring, AGAINST_PEERS_MIN)))
+    return every(judged)
+
+
+def step_of(data, suite, contender, step):
+    """The median of a step."""
+    return intervals.of(data[suite]["results"][contender][step]["rounds"])
+
+
+def step_ratio(data, suite, contender, step):
+    """The median of its ratios to the yardstick, which is the first of its suite."""
+    results = data[suite]["results"]
+    return intervals.of_ratios(results[contender][step]["rounds"],
+                               next(iter(results.values()))[step]["rounds"])
+
+
 def judge_timers(data):
-    vigil = data["timers"]["results"]["vigil"]
-    ratio, handle = vigil["sum"]["ratio"], vigil["handle"]["median"]
-    each = vigil["bytes"]["median"] - handle - CALLBACK_BYTES
-    return every([(f"{ratio:.2f}", ratio <= 1),
+    ratio = step_ratio(data, "timers", "vigil", "sum")
+    handle = step_of(data, "timers", "vigil", "handle").median
+    each = step_of(data, "timers", "vigil", "bytes").median - handle - CALLBACK_BYTES
+    return every([(ratio.text(".2f"), at_most(ratio, 1)),
                   (f"{each:.1f} bytes, and {handle:.0f} of the program's own handle",
-                   each <= TIMER_BYTES_MAX)])
+                   kept(each <= TIMER_BYTES_MAX))])
 
 
 def judge_activity(data):
-    more = (data["instructions"]["echo, idle timeout, epoll"]["instructions"] -
-            data["instructions"]["echo, no timeouts, epoll"]["instructions"])
+    cases = data["instructions"]["cases"]
+    more = (cases["echo, idle timeout, epoll"]["instructions"] -
+            cases["echo, no timeouts, epoll"]["instructions"])
     return f"{more:.1f} instructions more per message", None
 
 
 def judge_memory(data):
-    figures = data["memory"]["results"]
-    return every([(f"{name.removeprefix('vigil ')} {figures[name][when]:,.0f} {when}",
-                   figures[name][when] <= MEMORY_MAX)
-                  for name in OURS if name in figures for when in ("idle", "used")])
+    """At as many connections as the goal is about; with fewer, what a table has room for beyond
+    them is shared out among fewer."""
+    results = {name: sizes for name, sizes in data["memory"]["results"].items() if name in OURS}
+    text, verdict = every([(f"{name.removeprefix('vigil ')} {figures[when]:,.0f} {when}",
+                            kept(figures[when] <= MEMORY_MAX))
+                           for name, sizes in results.items()
+                           for figures in [sizes[str(MEMORY_AT)]] for when in ("idle", "used")])
+    most, count = max((max(figures["idle"], figures["used"]), int(count))
+                      for sizes in results.values() for count, figures in sizes.items())
+    return text + (f"; up to {most:,.0f} with {count:,}" if count != MEMORY_AT else ""), verdict
 
 
 def judge_wakes(data):
-    ratio = data["wakes"]["results"]["vigil"]["round-trip"]["ratio"]
-    return f"{ratio:.3f}", ratio <= WAKE_MAX
+    ratio = step_ratio(data, "wakes", "vigil", "round-trip")
+    return ratio.text(), at_most(ratio, WAKE_MAX)
 
 
 def judge_posts(data):
-    vigil = data["wakes"]["results"]["vigil"]
-    own, ratio = vigil["post"]["median"], vigil["post-other"]["ratio"]
-    return every([(f"{own:.1f} ns", own <= POST_NS_MAX),
-                  (f"{ratio:.2f} of the queue", ratio <= QUEUE_MAX)])
+    own = step_of(data, "wakes", "vigil", "post")
+    ratio = step_ratio(data, "wakes", "vigil", "post-other")
+    text, verdict = every([(f"{own.text('.1f')} ns", at_most(own, POST_NS_MAX)),
+                           (f"{ratio.text('.2f')} of the queue", at_most(ratio, QUEUE_MAX))])
+    if "post-across" in data["wakes"]["results"]["vigil"]:
+        across = step_ratio(data, "wakes", "vigil", "post-across")
+        text += f"; from another processor, which is not judged, {across.text('.2f')}"
+    return text, verdict
 
 
 def judge_idle_turn(data):
     counted = data["counts"]["turns"]["vigil epoll"]
     few, many = min(counted, key=int), max(counted, key=int)
     return (f"vigil epoll {counted[few]:,.0f} instructions with {int(few):,}, "
-            f"{counted[many]:,.0f} with {int(many):,}", counted[many] == counted[few])
+            f"{counted[many]:,.0f} with {int(many):,}", kept(counted[many] == counted[few]))
 
 
 def judge_crowd(data):
     crowd = data["crowd"]
     judged = [(f"{name.removeprefix('vigil ')}: {figures['open']:,} on {figures['servers']} "
                f"servers, {figures['idle']:,.0f} bytes each idle, {figures['used']:,.0f} used",
-               figures["open"] >= CROWD and max(figures["idle"], figures["used"]) <= MEMORY_MAX)
+               kept(figures["open"] >= CROWD and
+                    max(figures["idle"], figures["used"]) <= MEMORY_MAX))
               for name, figures in crowd["results"].items() if name in OURS]
-    judged += [(f"{name} failed: {reason}", False) for name, reason in crowd["failed"].items()
+    judged += [(f"{name} failed: {reason}", MISSED) for name, reason in crowd["failed"].items()
                if name in OURS]
     return every(judged)
 
@@ -175,12 +247,14 @@ def judge_library(data):
     library = data["library"]
     size = library["stripped"]
     return (f"{size / 1024:.0f} KiB, {library['relocated at start']} words relocated, "
-            f"{library['called elsewhere']} functions of the C library", size <= STRIPPED_MAX)
+            f"{library['called elsewhere']} functions of the C library",
+            kept(size <= STRIPPED_MAX))
 
 
 def judge_start(data):
-    took = data["start"]["results"]["vigil serve"]["echo"]["median"] / 1e6
-    return f"{took:.2f} ms", took <= START_MS_MAX
+    took = intervals.of([echo / 1e6 for echo in
+                         data["start"]["results"]["vigil serve"]["echo"]["rounds"]])
+    return f"{took.text('.2f')} ms", at_most(took, START_MS_MAX)
 
 
 GOALS = (
@@ -206,7 +280,8 @@ GOALS = (
     Goal("activity", "what an idle timeout adds to a message", "one store", ("instructions",),
          judge_activity),
     Goal("memory", "user memory per connection, idle and after use, everything included",
-         f"at most {MEMORY_MAX} bytes, also on io_uring", ("memory",), judge_memory),
+         f"at most {MEMORY_MAX} bytes with {MEMORY_AT:,}, also on io_uring", ("memory",),
+         judge_memory),
     Goal("wakes", "round trip of a wake-up on one processor, against eventfd",
          f"at most {WAKE_MAX}", ("wakes",), judge_wakes),
     Goal("posts", "a flood of posts: by the loop's own thread; by another, against a bare "

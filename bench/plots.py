@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
-# The pictures of the report, as SVG written by hand: bars, and lanes that show a median and how far
-# the rounds went to both sides.  Colours and the page behind them follow the reader's choice of
+# The pictures of the report, as SVG written by hand: bars, and lanes that show a median and its
+# interval.  Colours and the page behind them follow the reader's choice of
 # light or dark; everything is labelled, so that no colour must be told apart to read a figure.
 
 import math
@@ -170,8 +170,8 @@ def bars(title, note, label, groups, log=False):
 
 
 def lanes(title, note, label, rows, noise_of):
-    """A row of lanes for each cell: (name, {series: (median, lowest, highest)}).  The series
-    `noise_of` has no lane; its extent is the band behind the others."""
+    """A row of lanes for each cell: (name, {series: (median, low, high)}).  The series
+    `noise_of` has no lane; its interval is the band behind the others."""
     series = list(dict.fromkeys(one for _, some in rows for one in some if one != noise_of))
     left, lane, gap = 24 + CHARACTER * max(len(name) for name, _ in rows), 11, 14
     placed = legend_lines(series, 16)
