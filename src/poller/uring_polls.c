@@ -22,7 +22,7 @@ enum {
     LISTED = 4,   /* its number is in the list of those that are due */
     COUNTED = 16, /* a level or a single shot that is armed */
     BY_EDGE = 8,  /* armed as for edges, because of what cannot be masked: see poll_unasked() */
-    LEAVING = 32, /* the request of the generation before was asked back, and its end not seen */
+    LEAVING = 32, /* the request of the generation before is unwanted, and its end not seen */
 };
 
 enum {
@@ -39,7 +39,7 @@ static int polls_reserve(struct vigil__uring *uring, vigil_fd fd);
 static void poll_list(struct vigil__uring *uring, vigil_fd fd, struct vigil__fd_entry *entry);
 static bool poll_arm(struct vigil__uring *uring, vigil_fd fd, struct vigil__fd_entry *entry);
 static bool poll_take_back(struct vigil__uring *uring, uint64_t user_data);
-static bool poll_disarm(struct vigil__uring *uring, vigil_fd fd, struct vigil__fd_entry *entry);
+static void poll_disarm(struct vigil__uring *uring, vigil_fd fd, struct vigil__fd_entry *entry);
 static void poll_remove(struct vigil__uring *uring, vigil_fd fd, struct vigil__fd_entry *entry);
 static void poll_unasked(struct vigil__uring *uring, vigil_fd fd, struct vigil__fd_entry *entry,
                          const struct vigil__cqe *cqe);
@@ -109,7 +109,7 @@ int vigil__uring_polls_set(struct vigil__uring *uring, vigil_fd fd, uint32_t was
             return err;
         entry = &uring->polls.table.entries[fd];
     } else if (standing(entry) == ARMED) {
-        (void)poll_disarm(uring, fd, entry); /* its generation is over in any case */
+        poll_disarm(uring, fd, entry);
     }
     entry->want = (uint16_t)want;
     entry->key = key;
@@ -190,7 +190,7 @@ bool vigil__uring_polls_record(struct vigil__uring *uring, const struct vigil__c
     *record = (struct vigil__record){ .key = entry->key, .res = (int32_t)events };
     bool once = (entry->want & VIGIL_ONESHOT) != 0;
     if ((entry->marks & BY_EDGE) != 0 && more) {
-        (void)poll_disarm(uring, fd, entry); /* a level again: asked anew, or enough */
+        poll_disarm(uring, fd, entry); /* a level again: asked anew, or enough */
         mark_not(entry, BY_EDGE);
         more = false;
     }
@@ -325,15 +325,14 @@ static bool poll_take_back(struct vigil__uring *uring, uint64_t user_data)
     return true;
 }
 
-/* The same, and listens to it no more. */
-static bool poll_disarm(struct vigil__uring *uring, vigil_fd fd, struct vigil__fd_entry *entry)
+/* The same, and listens to it no more.  Where there is no room to ask, who waits for its end asks
+ * again. */
+static void poll_disarm(struct vigil__uring *uring, vigil_fd fd, struct vigil__fd_entry *entry)
 {
-    bool asked = poll_take_back(uring, poll_user_data(entry, fd));
+    (void)poll_take_back(uring, poll_user_data(entry, fd));
     entry->generation++;
     stand(uring, entry, RESTING);
-    if (asked)
-        mark(entry, LEAVING);
-    return asked;
+    mark(entry, LEAVING);
 }
 
 /* Whether the request's last completion is there. */
@@ -347,29 +346,34 @@ static bool poll_ended(const struct vigil__uring *uring, uint64_t user_data)
     return false;
 }
 
-/* Waits for the end of a request that was asked back: it comes only to who enters and looks. */
+/* Waits for the end of a request that was asked back: it comes only to who enters and looks.  A
+ * ring of another thread's is left, with all that it polls; if there is no descriptor or no memory
+ * for a new one the kernel lets go only when a later wait leaves it. */
 static void poll_reap(struct vigil__uring *uring, uint64_t user_data)
 {
-    uint32_t moves = uring->moves;
     bool armed = true;
     for (int i = 0; i < reap_tries_max && armed; i++) {
         if (i > 0 && (i < TAKE_BACK_TRIES || i % TAKE_BACK_EVERY == 0))
             (void)poll_take_back(uring, user_data); /* it may have been refused */
         uint32_t more = i > 0 ? vigil__ring_ready(&uring->ring) + 1 : 0;
-        (void)vigil__uring_enter(uring, more, reap_wait_ns); /* what came of it is looked at */
-        armed = uring->moves == moves && !poll_ended(uring, user_data);
+        if (vigil__ring_enter(&uring->ring, more, reap_wait_ns) == VIGIL_ETHREAD) {
+            (void)vigil__uring_enter(uring, 0, VIGIL_NOWAIT); /* moves, or cannot */
+            return;
+        }
+        armed = !poll_ended(uring, user_data); /* what else came of it is looked at */
     }
 }
 
 /* When this returns the kernel holds the file no more, neither by its request nor by the one
- * before, if that was changed just now.  (An end that is there already is looked for first: making
- * room would throw it away.) */
+ * before, if that was changed just now; but see poll_reap().  (An end that is there already is
+ * looked for first: making room would throw it away.) */
 static void poll_remove(struct vigil__uring *uring, vigil_fd fd, struct vigil__fd_entry *entry)
 {
     uint64_t user_data = poll_user_data(entry, fd), before = poll_leaving(entry, fd);
     bool leaving = (entry->marks & LEAVING) != 0 && !poll_ended(uring, before);
-    bool armed = standing(entry) == ARMED && !poll_ended(uring, user_data) &&
-                 poll_disarm(uring, fd, entry);
+    bool armed = standing(entry) == ARMED && !poll_ended(uring, user_data);
+    if (armed)
+        poll_disarm(uring, fd, entry);
     entry->want = 0;
     stand(uring, entry, RESTING);
     entry->generation++;

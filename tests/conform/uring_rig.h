@@ -199,6 +199,8 @@ int vigil__call_uring_setup(uint32_t entries, struct vigil__uring_params *params
         return VIGIL_EINVAL;
     int ring = real_uring_setup(entries, params);
     params->features &= ~older.features;
+    if (ring < 0)
+        return ring; /* the one before may be used on */
     memset(&view, 0, sizeof(view));
     view.params = *params;
     return ring;
