@@ -50,7 +50,7 @@ static struct world_frame enter(struct modelled *m)
     struct world_frame outer = world;
     world = m->frame;
     world.dead = vigil__sim_turner_dead(&m->turner);
-    world.may_pass = world.told = false;
+    world.may_pass = world.told = world.asked = false;
     return outer;
 }
 

@@ -184,6 +184,7 @@ int vigil__call_uring_setup(uint32_t entries, struct vigil__uring_params *params
 {
     if (world.host == NULL || world.dead)
         return VIGIL_ENOTSUP;
+    world.asked = true;
     int err = params_check(entries, params);
     if (err < 0)
         return err;
@@ -325,7 +326,8 @@ bool world_rings_poll(const struct sim_file *file)
 {
     for (struct vigil__link *at = rings.next; at != &rings; at = at->next) {
         const struct ring *ring = VIGIL_OWNER(at, struct ring, link);
-        if (ring->turner == world.turner && requests_poll(ring, file))
+        bool out_of_reach = is_bound(ring) && world.asked;
+        if (ring->turner == world.turner && !out_of_reach && requests_poll(ring, file))
             return true;
     }
     return false;

@@ -34,6 +34,7 @@ struct world_frame {
     bool may_pass; /* while a call waits, time passes, and the other loops turn */
     bool told;     /* a wait answered 0 though something is ready: a fault */
     bool lacked;   /* a kernel had no memory for what it was told */
+    bool asked;    /* for a new ring, in this call of a backend */
     unsigned task; /* which thread makes them */
     unsigned maps; /* pieces of memory that are shared with a kernel */
     const struct world_kernel *kernel;
@@ -79,7 +80,8 @@ void world_signal(int fd);
 
 /* What rings of this frame do by themselves, without being entered. */
 void world_rings_settle(void);
-/* Whether one of them polls that file, and so holds it open. */
+/* Whether one of them polls that file, and so holds it open.  But nothing can be asked of another thread's,
+ * and if there was no new one to be had it could not be left, either. */
 bool world_rings_poll(const struct sim_file *file);
 /* How many buffers they have filled that were not given back. */
 uint32_t world_rings_miss(void);
