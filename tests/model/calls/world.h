@@ -80,8 +80,8 @@ void world_signal(int fd);
 
 /* What rings of this frame do by themselves, without being entered. */
 void world_rings_settle(void);
-/* Whether one of them polls that file, and so holds it open.  But nothing can be asked of another thread's,
- * and if there was no new one to be had it could not be left, either. */
+/* Whether one of them polls that file, and so holds it open.  But nothing can be asked of another
+ * thread's, and if there was no new one to be had it could not be left, either. */
 bool world_rings_poll(const struct sim_file *file);
 /* How many buffers they have filled that were not given back. */
 uint32_t world_rings_miss(void);
