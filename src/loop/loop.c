@@ -97,11 +97,21 @@ static int loop_enter(vigil_loop *loop)
     return 0;
 }
 
+/* Who waits in its stead shall be woken for what was posted while it was awake. */
+static void loop_rests(vigil_loop *loop)
+{
+    vigil__posts_awake(loop, false);
+    if (loop->remote != NULL && vigil__posts_pushed(loop->remote) &&
+        vigil__process_is(loop->process))
+        (void)loop->backend->wake(loop->backend_self);
+}
+
 /* Gives it back, and ends it if a callback asked for that: the loop is dead then. */
 static bool loop_leave(vigil_loop *loop)
 {
     if (callbacks_untimed(loop) > 0)
         vigil__clock_look(loop, "several"); /* the caller's time begins: no callback's any more */
+    loop_rests(loop);
     vigil__posts_turner(loop, NULL);
     atomic_store(&loop->owner, NULL);
     if (!loop->closing)
@@ -337,9 +347,12 @@ static int turn_wait(vigil_loop *loop, vigil_ns timeout)
         vigil__clock_look(loop, "several");
     if (loop->closing)
         return 0; /* the report of a stall ended it */
+    vigil__posts_awake(loop, false);
     vigil_ns due = loop_due(loop);
-    return loop->backend->wait(loop->backend_self, loop->records, VIGIL__RECORDS_MAX,
-                               due < timeout ? due : timeout);
+    int count = loop->backend->wait(loop->backend_self, loop->records, VIGIL__RECORDS_MAX,
+                                    due < timeout ? due : timeout);
+    vigil__posts_awake(loop, true);
+    return count;
 }
 
 VIGIL_HOT static void turn_records(vigil_loop *loop, int count)

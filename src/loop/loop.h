@@ -338,6 +338,15 @@ void vigil__port_fail(vigil_loop *loop, struct vigil__port *port, int status);
 
 /* Says which thread turns the loop; NULL: none. */
 void vigil__posts_turner(vigil_loop *loop, const void *mark);
+/* Says whether the loop will look at what others post before it sleeps: nobody wakes it then. */
+void vigil__posts_seen(struct vigil_remote *remote, bool awake);
+static inline void vigil__posts_awake(vigil_loop *loop, bool awake)
+{
+    if (loop->remote != NULL)
+        vigil__posts_seen(loop->remote, awake);
+}
+/* Whether others have posted something that has not run. */
+bool vigil__posts_pushed(const struct vigil_remote *remote);
 /* Runs what was posted until now. */
 void vigil__posts_run(vigil_loop *loop);
 /* Whether some wait to be run. */

@@ -3,7 +3,8 @@
  * remote.c -- calls posted by other threads.  Floor: loop.
  *
  * A stack that posters push on with one compare-and-swap, and that the loop takes whole and turns
- * around.  The loop is woken by the push onto an empty stack only.  Closing puts a mark there that
+ * around.  The loop is woken by the push onto an empty stack only, and not while it is awake: it
+ * looks at the stack before it sleeps.  Closing puts a mark there that
  * refuses further pushes, and waits until nobody is between its push and its wake any more.  What
  * callbacks of the loop itself post waits in a queue that no other thread sees.
  * Posts and remotes outlive the loop, so they use the process's allocator, never the loop's.
@@ -56,6 +57,7 @@ struct vigil_remote {
 
     _Atomic uint32_t refs;
     _Atomic uint32_t wakers; /* threads that may be about to wake the loop */
+    _Atomic bool awake;      /* it will look at the stack before it sleeps */
     char apart_counts[APART];
 
     _Atomic(const void *) lane_of[LANES]; /* marks of threads: theirs as long as the remote lives */
@@ -115,6 +117,13 @@ void vigil__posts_turner(vigil_loop *loop, const void *mark)
 {
     if (loop->remote != NULL)
         atomic_store_explicit(&loop->remote->turner, mark, memory_order_relaxed);
+}
+
+void vigil__posts_seen(vigil_remote *remote, bool awake)
+{
+    /* In one order with the push and the looks at both: either who pushed sees that the loop is not
+     * awake any more, or the loop, which looks behind this, sees the push. */
+    atomic_store_explicit(&remote->awake, awake, memory_order_seq_cst);
 }
 
 /* ---- posting ---- */
@@ -252,10 +261,10 @@ static VIGIL_COLD int post_anyhow(vigil_remote *remote, struct lane *lane, vigil
 static bool post_try(vigil_remote *remote, uint64_t *head, uint32_t number)
 {
     vigil__post_begins(&remote->pool, number, (uint32_t)*head);
-    /* Released: what is in the post. */
+    /* Released: what is in the post; and see vigil__posts_seen(). */
     return atomic_compare_exchange_weak_explicit(&remote->head, head,
                                                  (*head & count_mask) + one_post + number,
-                                                 memory_order_release, memory_order_relaxed);
+                                                 memory_order_seq_cst, memory_order_relaxed);
 }
 
 /* The push onto an empty stack, and its wake.  Who closes takes the stack, and then waits for all
@@ -264,7 +273,7 @@ static bool push_first(vigil_remote *remote, uint64_t *head, uint32_t number)
 {
     atomic_fetch_add_explicit(&remote->wakers, 1, memory_order_relaxed);
     bool done = post_try(remote, head, number);
-    if (done)
+    if (done && !atomic_load_explicit(&remote->awake, memory_order_seq_cst))
         (void)remote->loop->backend->wake(remote->loop->backend_self); /* a full waker wakes too */
     /* Released: when it is seen, this thread has done with the loop. */
     atomic_fetch_sub_explicit(&remote->wakers, 1, memory_order_release);
@@ -289,7 +298,12 @@ static VIGIL_COLD int post_push(vigil_remote *remote, uint64_t head, struct lane
 
 static inline uint32_t posts_newest(const vigil_remote *remote)
 {
-    return (uint32_t)atomic_load_explicit(&remote->head, memory_order_relaxed);
+    return (uint32_t)atomic_load_explicit(&remote->head, memory_order_seq_cst);
+}
+
+bool vigil__posts_pushed(const vigil_remote *remote)
+{
+    return posts_newest(remote) != 0;
 }
 
 bool vigil__posts_wait(const vigil_remote *remote)

@@ -386,6 +386,59 @@ CONFORM(its_own_thread_wakes_nobody)
     rig_close(&rig);
 }
 
+static void *post_three(void *arg)
+{
+    struct chain *chain = arg;
+    for (int i = 0; i < 3; i++)
+        if (vigil_post(chain->remote, post_again, chain) != 0)
+            return arg;
+    return NULL;
+}
+
+static void others_post(vigil_loop *loop, void *arg)
+{
+    (void)loop;
+    EQ_PTR(NULL, in_thread(post_three, arg));
+}
+
+CONFORM(a_loop_that_is_awake_is_not_woken)
+{
+    struct rig rig;
+    vigil_loop *loop = rig_open(&rig, backend);
+    struct chain chain = { .remote = open_remote(loop), .left = 0 };
+    EQ_INT(0, vigil_turn_soon(loop, others_post, &chain));
+    EQ_INT(4, vigil_loop_turn(loop, VIGIL_FOREVER));
+    turns_now(loop, 3);
+    EQ_INT(3, chain.ran);
+    EQ_INT(0, stats_of(loop).wakes);
+    vigil_remote_drop(chain.remote);
+    rig_close(&rig);
+}
+
+static void others_post_behind(vigil_loop *loop, void *arg, int status)
+{
+    EQ_INT(0, status);
+    others_post(loop, arg);
+}
+
+/* When the turn has run what was posted others post once more: it is over, and nobody looks. */
+CONFORM(who_waits_for_the_descriptor_hears_what_was_posted_at_the_end_of_a_turn)
+{
+    struct rig rig;
+    vigil_loop *loop = rig_open(&rig, backend);
+    struct chain chain = { .remote = open_remote(loop), .left = 0 };
+    EQ_INT(0, vigil_post(chain.remote, others_post_behind, &chain));
+    EQ_INT(1, vigil_loop_turn(loop, VIGIL_FOREVER));
+    EQ_INT(0, chain.ran);
+    struct pollfd waited = { .fd = vigil_loop_fd(loop), .events = POLLIN };
+    if (waited.fd >= 0)
+        EQ_INT(1, poll(&waited, 1, 0), "the loop's descriptor tells of it");
+    EQ_INT(3, vigil_loop_turn(loop, VIGIL_FOREVER));
+    EQ_INT(3, chain.ran);
+    vigil_remote_drop(chain.remote);
+    rig_close(&rig);
+}
+
 /* ---- closing meanwhile -------------------------------------------------------------------- */
 
 struct racer {

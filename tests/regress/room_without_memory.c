@@ -7,14 +7,14 @@
 
 #include "conform/conn_rig.h"
 
-enum { SIZE = 1 << 20, BEYOND = 200 };
+enum { MUCH = 1 << 20, BEYOND = 200 };
 
-static char bytes[SIZE], got[SIZE];
+static char bytes[MUCH], got[MUCH];
 
 static size_t answers_much(struct rig *rig, vigil_conn conn, const void *p, size_t n)
 {
     (void)p;
-    EQ_INT(0, vigil_send_owned(rig->loop, conn, bytes, SIZE, NULL, NULL));
+    EQ_INT(0, vigil_send_owned(rig->loop, conn, bytes, MUCH, NULL, NULL));
     rig->memory.fail_after = 0; /* from now on none */
     return n;
 }
@@ -37,8 +37,8 @@ CONFORM(output_waits_for_memory_to_wait_for_room)
     EQ_INT(0, rig.closed, "%s", vigil_err_name(rig.why));
     EQ_INT(0, rig_stats(&rig).dropped_out);
     if (rig.closed == 0) {
-        rig_client_gets(&rig, fd, got, SIZE);
-        EQ_INT(0, memcmp(got, bytes, SIZE));
+        rig_client_gets(&rig, fd, got, MUCH);
+        EQ_INT(0, memcmp(got, bytes, MUCH));
     }
     for (int i = 0; i < BEYOND; i++)
         close(taken[i]);

@@ -25,11 +25,11 @@ static int slow_send(void *self, vigil_fd fd, const void *p, size_t n)
     return res;
 }
 
-enum { PAIRS = 5, SIZE = 1 << 20 };
+enum { PAIRS = 5, MUCH = 1 << 20 };
 
 CONFORM(bytes_that_moved_at_the_end_of_a_long_turn_were_old)
 {
-    static char bytes[SIZE], got[SIZE];
+    static char bytes[MUCH], got[MUCH];
     if (test_kernel_performs(backend))
         SKIP("the kernel sends");
     struct rig rig;
@@ -50,7 +50,7 @@ CONFORM(bytes_that_moved_at_the_end_of_a_long_turn_were_old)
     }
     RIG_UNTIL(&rig, rig.opened == PAIRS);
     for (int i = 0; i < PAIRS; i++)
-        EQ_INT(0, vigil_send_owned(rig.loop, conns[i], bytes, SIZE, NULL, NULL));
+        EQ_INT(0, vigil_send_owned(rig.loop, conns[i], bytes, MUCH, NULL, NULL));
     for (int i = 0; i < 5; i++)
         REQUIRE(vigil_loop_turn(rig.loop, VIGIL_NOWAIT) >= 0);
     for (int i = 0; i < PAIRS; i++) /* all have room again */
