@@ -6,7 +6,7 @@
  */
 #include "conform/conn_rig.h"
 
-enum { SLOW = 20, MESSAGE = 10, EACH_MAX = 4096 };
+enum { SLOW = 20, MESSAGE = 10, EACH_MAX = 4096, FULL_AT_MOST = 1 << 18 };
 
 static int times, answered;
 
@@ -20,6 +20,8 @@ static size_t send_back(struct rig *rig, vigil_conn conn, const void *p, size_t 
 
 CONFORM(a_few_bytes_sent_back_several_times_pin_no_large_buffer)
 {
+    if (TEST_IN_WORLD)
+        SKIP("sockets are never so full there");
     for (times = 1; times <= 3; times++) {
         struct rig rig;
         int fds[SLOW][2];
@@ -33,9 +35,13 @@ CONFORM(a_few_bytes_sent_back_several_times_pin_no_large_buffer)
             REQUIRE(vigil_adopt(rig.loop, fds[i][0], fds[i][0], &options, &conn) == 0);
         }
         RIG_UNTIL(&rig, rig.opened == SLOW);
+        REQUIRE(rig.closed == 0);
         for (int i = 0; i < SLOW; i++) {
-            while (send(fds[i][0], "x", 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1)
-                continue; /* no room for an answer */
+            int filled = 0; /* no room for an answer */
+            while (filled < FULL_AT_MOST &&
+                   send(fds[i][0], "x", 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1)
+                filled++;
+            REQUIRE(filled < FULL_AT_MOST);
             EQ_INT(MESSAGE, send(fds[i][1], "0123456789", MESSAGE, MSG_NOSIGNAL));
         }
         RIG_UNTIL(&rig, answered == SLOW);
