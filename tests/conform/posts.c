@@ -430,9 +430,12 @@ CONFORM(who_waits_for_the_descriptor_hears_what_was_posted_at_the_end_of_a_turn)
     EQ_INT(0, vigil_post(chain.remote, others_post_behind, &chain));
     EQ_INT(1, vigil_loop_turn(loop, VIGIL_FOREVER));
     EQ_INT(0, chain.ran);
-    struct pollfd waited = { .fd = vigil_loop_fd(loop), .events = POLLIN };
-    if (waited.fd >= 0)
+    int fd = vigil_loop_fd(loop);
+    struct pollfd waited = { .events = POLLIN };
+    if (fd >= 0) {
+        waited.fd = fd;
         EQ_INT(1, poll(&waited, 1, 0), "the loop's descriptor tells of it");
+    }
     EQ_INT(3, vigil_loop_turn(loop, VIGIL_FOREVER));
     EQ_INT(3, chain.ran);
     vigil_remote_drop(chain.remote);
