@@ -12,8 +12,8 @@
 #include "base/base.h"
 
 enum {
-    VIGIL__BUF_CLASSES = 5, /* 256 B, 1, 4, 16, 64 KiB */
-    VIGIL__BUF_MIN = 256,
+    VIGIL__BUF_CLASSES = 5,          /* 256 B, 1, 4, 16, 64 KiB */
+    VIGIL__BUF_MIN = 256,            /* of the first class */
     VIGIL__BUF_LENT = 6,             /* no class: another's, to whom it goes back */
     VIGIL__BUF_READ = 64 * 1024,     /* what one receive brings at most */
     VIGIL__BUF_CACHED_MAX = 1 << 20, /* bytes kept for reuse: enough for a turn's traffic */

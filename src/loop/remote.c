@@ -4,9 +4,9 @@
  *
  * A stack that posters push on with one compare-and-swap, and that the loop takes whole and turns
  * around.  The loop is woken by the push onto an empty stack only, and not while it is awake: it
- * looks at the stack before it sleeps.  Closing puts a mark there that
- * refuses further pushes, and waits until nobody is between its push and its wake any more.  What
- * callbacks of the loop itself post waits in a queue that no other thread sees.
+ * looks at the stack before it sleeps.  Closing puts a mark there that refuses further pushes, and
+ * waits until nobody is between its push and its wake any more.  What callbacks of the loop itself
+ * post waits in a queue that no other thread sees.
  * Posts and remotes outlive the loop, so they use the process's allocator, never the loop's.
  */
 #include "loop/loop.h"
@@ -44,9 +44,9 @@ struct vigil_remote {
 
     /* Written by the thread that turns the loop, read by all. */
     _Atomic(const void *) turner; /* its mark, or NULL: loop->owner, which others may not ask */
-    _Atomic int64_t limit; /* what `head` stays below: its callbacks' posts count, too.  Below
-                                   * nothing when they were let in for others that had run */
-    vigil_loop *loop;      /* to wake; not followed once closed */
+    _Atomic int64_t limit;        /* what `head` stays below: its callbacks' posts count, too; may
+                                   * be below nothing, when those were let in for others that ran */
+    vigil_loop *loop;             /* to wake; not followed once closed */
     char apart_turner[APART];
 
     /* Its own. */

@@ -342,13 +342,24 @@ CONFORM(a_post_wakes_a_wait_without_limit)
     rig_close(&rig);
 }
 
-static void *post_a_thousand(void *arg)
+/* What a thread posts; it answers whose posts failed. */
+struct several {
+    struct chain *chain;
+    int posts;
+};
+
+static void *post_several(void *arg)
 {
-    struct chain *chain = arg;
-    for (int i = 0; i < 1000; i++)
-        if (vigil_post(chain->remote, post_again, chain) != 0)
+    const struct several *several = arg;
+    for (int i = 0; i < several->posts; i++)
+        if (vigil_post(several->chain->remote, post_again, several->chain) != 0)
             return arg;
     return NULL;
+}
+
+static void others_post(struct chain *chain, int posts)
+{
+    EQ_PTR(NULL, in_thread(post_several, &(struct several){ chain, posts }));
 }
 
 CONFORM(a_thousand_posts_wake_once)
@@ -356,7 +367,7 @@ CONFORM(a_thousand_posts_wake_once)
     struct rig rig;
     vigil_loop *loop = rig_open(&rig, backend);
     struct chain chain = { .remote = open_remote(loop), .left = 0 };
-    EQ_PTR(NULL, in_thread(post_a_thousand, &chain)); /* all before the turn */
+    others_post(&chain, 1000); /* all before the turn */
     EQ_INT(1000, vigil_loop_turn(loop, VIGIL_FOREVER));
     turns_now(loop, 3);
     EQ_INT(1, stats_of(loop).wakes);
@@ -386,19 +397,10 @@ CONFORM(its_own_thread_wakes_nobody)
     rig_close(&rig);
 }
 
-static void *post_three(void *arg)
-{
-    struct chain *chain = arg;
-    for (int i = 0; i < 3; i++)
-        if (vigil_post(chain->remote, post_again, chain) != 0)
-            return arg;
-    return NULL;
-}
-
-static void others_post(vigil_loop *loop, void *arg)
+static void three_from_timer(vigil_loop *loop, void *arg)
 {
     (void)loop;
-    EQ_PTR(NULL, in_thread(post_three, arg));
+    others_post(arg, 3);
 }
 
 CONFORM(a_loop_that_is_awake_is_not_woken)
@@ -406,7 +408,7 @@ CONFORM(a_loop_that_is_awake_is_not_woken)
     struct rig rig;
     vigil_loop *loop = rig_open(&rig, backend);
     struct chain chain = { .remote = open_remote(loop), .left = 0 };
-    EQ_INT(0, vigil_turn_soon(loop, others_post, &chain));
+    EQ_INT(0, vigil_turn_soon(loop, three_from_timer, &chain));
     EQ_INT(4, vigil_loop_turn(loop, VIGIL_FOREVER));
     turns_now(loop, 3);
     EQ_INT(3, chain.ran);
@@ -415,10 +417,11 @@ CONFORM(a_loop_that_is_awake_is_not_woken)
     rig_close(&rig);
 }
 
-static void others_post_behind(vigil_loop *loop, void *arg, int status)
+static void three_from_post(vigil_loop *loop, void *arg, int status)
 {
+    (void)loop;
     EQ_INT(0, status);
-    others_post(loop, arg);
+    others_post(arg, 3);
 }
 
 /* When the turn has run what was posted others post once more: it is over, and nobody looks. */
@@ -427,7 +430,7 @@ CONFORM(who_waits_for_the_descriptor_hears_what_was_posted_at_the_end_of_a_turn)
     struct rig rig;
     vigil_loop *loop = rig_open(&rig, backend);
     struct chain chain = { .remote = open_remote(loop), .left = 0 };
-    EQ_INT(0, vigil_post(chain.remote, others_post_behind, &chain));
+    EQ_INT(0, vigil_post(chain.remote, three_from_post, &chain));
     EQ_INT(1, vigil_loop_turn(loop, VIGIL_FOREVER));
     EQ_INT(0, chain.ran);
     int fd = vigil_loop_fd(loop);
