@@ -4,7 +4,7 @@
  *
  * A program that includes this, before all else, has its own copy of uring_calls.c.  Through it
  * every submission and completion is counted; set-up can be refused as by an older kernel, features
- * hidden, and what an accept brings replaced by an error.
+ * hidden, what an accept brings replaced by an error, and nothing taken.
  */
 #ifndef URING_RIG_H
 #define URING_RIG_H
@@ -63,6 +63,7 @@ static struct {
     unsigned twice;             /* ended twice, or begun before it had ended */
     unsigned under_way;         /* begun, not ended */
     int accept_error;           /* what the next accept's answer is replaced by */
+    bool refuse;                /* entering fails, as where the kernel has no memory */
     unsigned submitted[256];    /* by opcode */
     unsigned closed_before;     /* closings of what was not open any more */
     unsigned long ended;
@@ -210,6 +211,8 @@ int vigil__call_uring_enter(int ring, uint32_t to_submit, uint32_t min_complete,
                             vigil_ns timeout_ns)
 {
     seen.enters++;
+    if (seen.refuse)
+        return VIGIL_ENOMEM;
     seen_submissions();
     int n = real_uring_enter(ring, to_submit, min_complete, timeout_ns);
     seen_completions();

@@ -3,60 +3,13 @@
  * uring_inside.c -- what went wrong between io_uring and the loop, in an order of calls that a loop
  * comes to seldom: the backend alone, called as a loop calls it.
  */
-#include <pthread.h>
-#include <sys/eventfd.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include "poller/backend.h"
-#include "test.h"
-
-struct ring {
-    struct test_allocator memory;
-    struct vigil__pool pool;
-    const struct vigil__backend *backend;
-    struct vigil__backend_caps caps;
-    void *self;
-    struct vigil__record records[16];
-    int count; /* of them, or an error */
-};
-
-static bool ring_open(struct ring *ring)
-{
-    *ring = (struct ring){ 0 };
-    const vigil_allocator *allocator = test_counting_allocator(&ring->memory);
-    vigil__pool_init(&ring->pool, allocator, 1 << 20);
-    struct vigil__backend_config config = { .host = vigil__host_system(),
-                                            .allocator = allocator,
-                                            .pool = &ring->pool };
-    int err = vigil__backend_open("io_uring", &config, &ring->backend, &ring->self, &ring->caps);
-    if (err == VIGIL_EINVAL || err == VIGIL_ENOTSUP)
-        return false;
-    REQUIRE(err == 0, "%s", vigil_strerror(err));
-    ring->pool.give = ring->backend->give;
-    ring->pool.give_self = ring->self;
-    return ring->caps.op_kinds != 0;
-}
-
-static void ring_close(struct ring *ring)
-{
-    ring->backend->close(ring->self);
-    OK_ALLOCATOR_EMPTY(&ring->memory);
-}
+#include "conform/uring_alone.h"
 
 static void *wait_there(void *arg)
 {
     struct ring *ring = arg;
-    ring->count = ring->backend->wait(ring->self, ring->records, 16, VIGIL_NOWAIT);
+    (void)ring_wait(ring, 16, VIGIL_NOWAIT);
     return NULL;
-}
-
-static void in_another_thread(void *(*fn)(void *), void *arg)
-{
-    pthread_t thread;
-    REQUIRE(pthread_create(&thread, NULL, fn, arg) == 0);
-    REQUIRE(pthread_join(thread, NULL) == 0);
 }
 
 static struct vigil__op receive(int fd, uint32_t slot)
@@ -70,22 +23,21 @@ static struct vigil__op receive(int fd, uint32_t slot)
 TEST(the_cancel_of_one_that_had_ended_took_another)
 {
     struct ring ring;
-    if (!ring_open(&ring))
-        SKIP("no io_uring here");
+    ring_open(&ring);
     int a[2], b[2];
     REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, a) == 0);
     REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, b) == 0);
     REQUIRE(write(a[1], "x", 1) == 1);
     struct vigil__op first = receive(a[0], 1);
     EQ_INT(0, ring.backend->submit(ring.self, &first));
-    REQUIRE(ring.backend->wait(ring.self, ring.records, 16, VIGIL_S(10)) == 1);
+    REQUIRE(ring_wait(&ring, 16, VIGIL_S(10)) == 1);
     vigil__buf_drop(&ring.pool, ring.records[0].buf);
     struct vigil__op second = receive(b[0], 2);
     EQ_INT(0, ring.backend->submit(ring.self, &second));
     ring.backend->cancel(ring.self, &first);
-    EQ_INT(0, ring.backend->wait(ring.self, ring.records, 16, VIGIL_MS(20)));
+    EQ_INT(0, ring_wait(&ring, 16, VIGIL_MS(20)));
     ring.backend->cancel(ring.self, &second);
-    EQ_INT(1, ring.backend->wait(ring.self, ring.records, 16, VIGIL_S(10)));
+    EQ_INT(1, ring_wait(&ring, 16, VIGIL_S(10)));
     EQ_INT(VIGIL_ECANCELED, ring.records[0].res);
     ring_close(&ring);
     for (int i = 0; i < 2; i++)
@@ -119,8 +71,7 @@ TEST(a_wake_took_the_place_of_an_operation_when_the_ring_was_left)
     static const vigil_allocator guarded = { guarded_resize, NULL };
     struct ring ring;
     guard_broken = false;
-    if (!ring_open(&ring))
-        SKIP("no io_uring here");
+    ring_open(&ring);
     ring_close(&ring);
     vigil__pool_init(&ring.pool, &guarded, 1 << 20);
     struct vigil__backend_config config = { .host = vigil__host_system(),
@@ -134,14 +85,13 @@ TEST(a_wake_took_the_place_of_an_operation_when_the_ring_was_left)
     REQUIRE(read(fds[0], &(uint64_t){ 0 }, 8) == 8);
     struct vigil__op op = receive(pair[0], 1);
     EQ_INT(0, ring.backend->submit(ring.self, &op));
-    uint64_t key = vigil__key(VIGIL__KEY_WATCH, 0, 1, 0);
-    EQ_INT(0, ring.backend->set(ring.self, fds[0], 0, VIGIL_IN, key));
-    EQ_INT(0, ring.backend->wait(ring.self, ring.records, 16, VIGIL_NOWAIT));
+    EQ_INT(0, ring_set(&ring, fds[0], 0, VIGIL_IN, 0));
+    EQ_INT(0, ring_wait(&ring, 16, VIGIL_NOWAIT));
     EQ_INT(0, ring.backend->wake(ring.self));
-    EQ_INT(0, ring.backend->set(ring.self, fds[0], VIGIL_IN, 0, 0)); /* brings the wake's */
+    EQ_INT(0, ring_set(&ring, fds[0], VIGIL_IN, 0, 0)); /* brings the wake's */
     for (int i = 1; i < 4; i++)
-        EQ_INT(0, ring.backend->set(ring.self, fds[i], 0, VIGIL_IN | VIGIL_EDGE, key));
-    EQ_INT(1, ring.backend->wait(ring.self, ring.records, 1, VIGIL_NOWAIT));
+        EQ_INT(0, ring_set(&ring, fds[i], 0, VIGIL_IN | VIGIL_EDGE, 0));
+    EQ_INT(1, ring_wait(&ring, 1, VIGIL_NOWAIT));
     in_another_thread(wait_there, &ring);
     EQ_INT(4, ring.count); /* two edges, the wake, the operation */
     EQ_INT(VIGIL_ECANCELED, ring.records[3].res);
@@ -168,12 +118,11 @@ static void *close_there(void *arg)
 TEST(a_close_that_was_put_off_was_forgotten)
 {
     struct ring ring;
-    if (!ring_open(&ring))
-        SKIP("no io_uring here");
+    ring_open(&ring);
     int pair[2];
     char scratch;
     REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
-    EQ_INT(0, ring.backend->wait(ring.self, ring.records, 16, VIGIL_NOWAIT));
+    EQ_INT(0, ring_wait(&ring, 16, VIGIL_NOWAIT));
     EQ_INT(0, ring.backend->close_fd(ring.self, pair[0]));
     in_another_thread(close_there, &ring);
     EQ_INT(0, recv(pair[1], &scratch, 1, MSG_DONTWAIT));
