@@ -73,7 +73,7 @@ VIRTUAL   := $(patsubst tests/conform/%.c,$(B)/tests/virtual/%,$(filter-out \
              $(addprefix tests/conform/,uring%.c wait_calls.c poll_call.c select_call.c \
              %_windows.c), $(wildcard tests/conform/*.c))) \
              $(patsubst tests/regress/%.c,$(B)/tests/virtual/regress/%,$(filter-out \
-             %/large_file.c,$(shell grep -LE 'vigil_sim|sim/|poller/' tests/regress/*.c)))
+             %/large_file.c,$(shell grep -LE 'vigil_sim|sim/|poller/|/uring_' tests/regress/*.c)))
 
 # ---- building --------------------------------------------------------------------------------
 
@@ -273,7 +273,8 @@ $(B)/tests/fault/vigil: tests/fault/inject.c tests/fault/inject.h tests/fault/pl
 	    $(filter %.c %.o %.a,$^) $(WRAPS)
 
 # The loop's own sources, included; the process's clock, memory and threads are the scheduler's.
-ORDERED = -DVIGIL_UNDER_SCHEDULER -Wl,--wrap=vigil__host_system -Wl,--wrap=vigil__thread_yield
+ORDERED = -DVIGIL_UNDER_SCHEDULER
+$(B)/tests/threads/posts: ORDERED += -Wl,--wrap=vigil__host_system -Wl,--wrap=vigil__thread_yield
 
 $(ORDERS): $(B)/tests/threads/%: tests/threads/%.c $(B)/libvigil_sim.a $(B)/libvigil.a
 	$(call program,$(TEST_FLAGS) -DTEST_PROGRAM='"$@"' $(ORDERED))

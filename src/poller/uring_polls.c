@@ -23,7 +23,7 @@ enum {
     COUNTED = 16, /* a level or a single shot that is armed */
     BY_EDGE = 8,  /* armed as for edges, because of what cannot be masked: see poll_unasked() */
     LEAVING = 32, /* the request of the generation before is unwanted, and its end not seen */
-    UNASKED = 64, /* and there was no room to ask it back */
+    UNTAKEN = 64, /* and there was no room to ask for that */
 };
 
 enum {
@@ -210,7 +210,7 @@ static void poll_leaves(struct vigil__uring *uring, uint64_t user_data, bool mor
     struct vigil__fd_entry *entry = &uring->polls.table.entries[fd];
     if (entry->want == 0 || poll_leaving(entry, (vigil_fd)fd) != user_data)
         return;
-    mark_not(entry, LEAVING | (more ? 0 : UNASKED));
+    mark_not(entry, LEAVING | (more ? 0 : UNTAKEN));
     if (more)
         mark(entry, LEAVING);
 }
@@ -261,7 +261,7 @@ void vigil__uring_polls_moved(struct vigil__uring *uring)
     struct vigil__fd_table *table = &uring->polls.table;
     for (uint32_t fd = 0; fd < table->used; fd++) {
         struct vigil__fd_entry *entry = &table->entries[fd];
-        mark_not(entry, LEAVING | UNASKED); /* with the ring */
+        mark_not(entry, LEAVING | UNTAKEN); /* with the ring */
         if (entry->want != 0 && standing(entry) == ARMED)
             poll_list(uring, (vigil_fd)fd, entry);
     }
@@ -295,12 +295,12 @@ static void poll_list(struct vigil__uring *uring, vigil_fd fd, struct vigil__fd_
     uring->polls.due[uring->polls.due_count++] = fd;
 }
 
-/* One at a time is unasked: behind the next nobody would know of it. */
+/* One at a time is not asked for: behind the next nobody would know of it. */
 static bool poll_arm(struct vigil__uring *uring, vigil_fd fd, struct vigil__fd_entry *entry)
 {
-    if ((entry->marks & UNASKED) != 0 && !poll_take_back(uring, poll_leaving(entry, fd)))
+    if ((entry->marks & UNTAKEN) != 0 && !poll_take_back(uring, poll_leaving(entry, fd)))
         return false;
-    mark_not(entry, UNASKED);
+    mark_not(entry, UNTAKEN);
     struct vigil__sqe *sqe = vigil__ring_sqe(&uring->ring);
     if (sqe == NULL)
         return false;
@@ -337,7 +337,7 @@ static void poll_disarm(struct vigil__uring *uring, vigil_fd fd, struct vigil__f
     bool asked = poll_take_back(uring, poll_user_data(entry, fd));
     entry->generation++;
     stand(uring, entry, RESTING);
-    mark(entry, LEAVING | (asked ? 0 : UNASKED));
+    mark(entry, LEAVING | (asked ? 0 : UNTAKEN));
 }
 
 /* Whether the request's last completion is there. */
@@ -382,7 +382,7 @@ static void poll_remove(struct vigil__uring *uring, vigil_fd fd, struct vigil__f
     entry->want = 0;
     stand(uring, entry, RESTING);
     entry->generation++;
-    mark_not(entry, BY_EDGE | LEAVING | UNASKED);
+    mark_not(entry, BY_EDGE | LEAVING | UNTAKEN);
     uint32_t moves = uring->moves;
     if (armed || leaving)
         vigil__uring_make_room(uring); /* for their completions */

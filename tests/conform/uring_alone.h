@@ -24,7 +24,7 @@ struct ring {
     int count; /* of them, or an error */
 };
 
-static void ring_open(struct ring *ring)
+TEST_MAYBE_UNUSED static void ring_open(struct ring *ring)
 {
     *ring = (struct ring){ 0 };
     const vigil_allocator *allocator = test_counting_allocator(&ring->memory);
@@ -44,25 +44,26 @@ static void ring_open(struct ring *ring)
     }
 }
 
-static void ring_close(struct ring *ring)
+TEST_MAYBE_UNUSED static void ring_close(struct ring *ring)
 {
     ring->backend->close(ring->self);
     OK_ALLOCATOR_EMPTY(&ring->memory);
 }
 
 /* Brings up to `cap` records. */
-static int ring_wait(struct ring *ring, int cap, vigil_ns timeout)
+TEST_MAYBE_UNUSED static int ring_wait(struct ring *ring, int cap, vigil_ns timeout)
 {
     ring->count = ring->backend->wait(ring->self, ring->records, cap, timeout);
     return ring->count;
 }
 
-static int ring_set(struct ring *ring, vigil_fd fd, uint32_t was, uint32_t want, uint32_t slot)
+TEST_MAYBE_UNUSED static int ring_set(struct ring *ring, vigil_fd fd, uint32_t was, uint32_t want,
+                                      uint32_t slot)
 {
     return ring->backend->set(ring->self, fd, was, want, vigil__key(VIGIL__KEY_WATCH, 0, 1, slot));
 }
 
-static void in_another_thread(void *(*fn)(void *), void *arg)
+TEST_MAYBE_UNUSED static void in_another_thread(void *(*fn)(void *), void *arg)
 {
     pthread_t thread;
     REQUIRE(pthread_create(&thread, NULL, fn, arg) == 0);

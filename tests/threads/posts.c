@@ -6,8 +6,6 @@
  * Below them stands a backend whose wait sleeps until it is woken.  Every post that was taken runs
  * exactly once, in its poster's order, at the latest in the close; none runs that was refused; a
  * loop never sleeps with a post, a stop or a signal to see to; nothing is used that was freed.
- *
- * VIGIL_SEEDS says how many orders, VIGIL_SEED the first; a failure prints its seed.
  */
 #include "loop/loop.h" /* its counters have one writer: no place to switch */
 
@@ -17,8 +15,6 @@
 #include "loop/post_pool.c"
 #include "loop/remote.c"
 #include "loop/signals.c"
-
-#include "test.h"
 
 enum {
     POSTERS_MAX = 3,
@@ -412,25 +408,15 @@ static void on_crash(int signo)
     raise(signo);
 }
 
-static uint64_t number_of(const char *name, uint64_t otherwise)
+static const char *run_well(uint64_t seed)
 {
-    const char *text = getenv(name);
-    return text != NULL && text[0] != '\0' ? strtoull(text, NULL, 10) : otherwise;
+    return run_order(seed, false);
 }
 
 TEST(every_order_of_posts_stops_signals_and_the_close)
 {
-    uint64_t first = number_of("VIGIL_SEED", 1);
-    uint64_t count = number_of("VIGIL_SEEDS", getenv("VIGIL_SEED") != NULL ? 1 : 50000);
-    long steps = 0;
     signal(SIGSEGV, on_crash);
-    for (uint64_t seed = first; seed < first + count; seed++) {
-        const char *wrong = run_order(seed, false);
-        steps += scheduler.steps;
-        REQUIRE(wrong == NULL, "%s: VIGIL_SEED=%llu %s", wrong, (unsigned long long)seed,
-                TEST_PROGRAM);
-    }
-    printf("# %llu orders, %ld places to switch\n", (unsigned long long)count, steps);
+    orders_run(run_well, 50000);
 }
 
 /* A wait that forgets what came before it: the order in which that hurts must be found. */

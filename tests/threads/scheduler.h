@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <ucontext.h>
 
+#include "conform/seeds.h"
 #include "yield.h"
 
 enum { THREADS_MAX = 8, STACK_SIZE = 128 << 10, STEPS_MAX = 200000 };
@@ -102,7 +103,7 @@ bool weak_fails(void)
 }
 
 /* Lets others run for as long as `blocked` holds.  False: nobody else can, for ever. */
-static bool block_while(bool (*blocked)(void *arg), void *arg)
+TEST_MAYBE_UNUSED static bool block_while(bool (*blocked)(void *arg), void *arg)
 {
     struct thread *self = &scheduler.threads[scheduler.current];
     while (blocked(arg)) {
@@ -169,6 +170,20 @@ static bool scheduler_run(void)
         if (!scheduler.threads[i].over)
             return false;
     return !scheduler.deadlock;
+}
+
+/* Each seed's order; what runs one answers NULL, or what is wrong. */
+static void orders_run(const char *(*run_order)(uint64_t seed), uint32_t count)
+{
+    struct seeds seeds = seeds_asked(count);
+    uint32_t seed, orders = 0;
+    long steps = 0;
+    for (; seeds_next(&seeds, &seed); orders++) {
+        const char *wrong = run_order(seed);
+        steps += scheduler.steps;
+        OK(wrong == NULL, "%s: VIGIL_SEED=%u %s", wrong, seed, TEST_PROGRAM);
+    }
+    printf("# %u orders, %ld places to switch\n", orders, steps);
 }
 
 #endif
