@@ -7,6 +7,7 @@
 from collections import namedtuple
 
 IN_FLIGHT_MAX = 64 << 20  # bytes; what is above measures memory, not servers
+READ = 64 << 10  # what the servers read at once
 
 Cell = namedtuple("Cell", "name connections size depth idle")
 
@@ -36,6 +37,11 @@ def full():
             for depth in (1, 16)
             for idle in (False, True)
             if connections * size * depth <= IN_FLIGHT_MAX] + [CONNECTS]
+
+
+def is_stream(size, depth):
+    """Whether a connection has more in flight than one read takes."""
+    return size * depth > READ
 
 
 def said(cell):

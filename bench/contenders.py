@@ -69,7 +69,7 @@ def choose(parser, contenders, text):
     if text == "all":
         return contenders
     if text == "core":
-        return [contender for contender in contenders if contender.group == "core"]
+        return [contender for contender in contenders if contender.group in ("core", "streams")]
     if unknown := [name for name in asked if name not in names]:
         parser.error(f"--contenders: no {unknown[0]}; there are {', '.join(names)}")
     return [contender for contender in contenders

@@ -73,6 +73,13 @@ def cpu_seconds(pid):
                for thread in os.listdir(f"/proc/{pid}/task"))
 
 
+def ticks(pid):
+    """In how many it was found in its own code, and in the kernel; proc(5)."""
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return int(fields[11]), int(fields[12])
+
+
 def processor_ticks():
     """Of all processors since the start of the machine: all ticks, idle ones, and stolen ones."""
     with open("/proc/stat", encoding="ascii") as file:

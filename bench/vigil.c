@@ -5,8 +5,9 @@
  * Usage: vigil [--idle] WHERE, or --version; VIGIL_BACKEND chooses the backend.  The address bound
  * is printed, or "skip" and why that backend is not to be had.  At SIGUSR1 it prints how many
  * connections there were, ended in order, ended otherwise, and are; at SIGTERM it finishes what is
- * under way.  The library decides by itself how much it reads at once; the limits are those of
- * server.h.  Public header only. */
+ * under way.  The library decides by itself how much it reads: up to 64 KiB at once, and up to four
+ * times per wake-up for as long as each read is full.  The limits are those of server.h.  Public
+ * header only. */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>

@@ -4,7 +4,9 @@
  *
  * Usage: tracer calls PROGRAM ARGUMENT...   "call NAME COUNT" for each system call it made
  *        tracer steps PROGRAM ARGUMENT...   "instructions COUNT", taken in single steps: for what
- *                                           valgrind cannot run
+ *                                           valgrind cannot run; then where the code was mapped,
+ *                                           "map FROM TO OFFSET FILE", and "at ADDRESS COUNT" for
+ *                                           each instruction, all numbers but COUNT in hexadecimal
  * between the marks of marks.h, behind what the program prints.  The thread that began it is
  * followed, and no other.  Exit 0, or 1: it could not be traced, or failed; 2 usage. */
 #define _GNU_SOURCE
@@ -23,7 +25,10 @@
 
 #include "marks.h"
 
-enum { CALLS_MAX = 600 }; /* numbers of system calls */
+enum {
+    CALLS_MAX = 600,      /* numbers of system calls */
+    PLACES_MAX = 1 << 16, /* instructions that are told apart: a power of two */
+};
 
 static const struct {
     long number;
@@ -60,6 +65,10 @@ static struct {
     bool counting, of_server;   /* now */
     uintptr_t driven, from, to; /* MARK_PLACES */
     uint64_t calls[CALLS_MAX], steps;
+    struct {
+        uintptr_t at;
+        uint64_t steps;
+    } places[PLACES_MAX];
 } trace = { .of_server = true };
 
 static void die(const char *what)
@@ -74,6 +83,25 @@ static void call_count(uint64_t number)
         trace.calls[number]++;
 }
 
+/* Where the code of files lies: asked for when counting begins, for afterwards it lies nowhere. */
+static char maps[16384];
+
+static void maps_keep(void)
+{
+    char path[32], line[512], access[5], file[256];
+    unsigned long from, to, offset;
+    size_t used = 0;
+    (void)snprintf(path, sizeof path, "/proc/%d/maps", (int)trace.process);
+    FILE *told = fopen(path, "re");
+    while (told && fgets(line, sizeof line, told))
+        if (sscanf(line, "%lx-%lx %4s %lx %*s %*s %255s", &from, &to, access, &offset, file) == 5 &&
+            access[2] == 'x' && used < sizeof maps)
+            used += (size_t)snprintf(maps + used, sizeof maps - used, "map %lx %lx %lx %s\n", from,
+                                     to, offset, file);
+    if (told)
+        (void)fclose(told);
+}
+
 static void marked(const uint64_t *arguments)
 {
     switch (arguments[1]) {
@@ -85,6 +113,8 @@ static void marked(const uint64_t *arguments)
     case MARK_BEGIN:
     case MARK_END:
         trace.counting = arguments[1] == MARK_BEGIN;
+        if (trace.counting)
+            maps_keep();
         break;
     case MARK_ENTER:
         call_count(arguments[2]);
@@ -126,13 +156,27 @@ static uintptr_t position(void)
 #endif
 }
 
+static void step_count(uintptr_t at)
+{
+    trace.steps++;
+    for (size_t tries = 0; tries < PLACES_MAX; tries++) {
+        size_t i = (at + tries) % PLACES_MAX;
+        if (trace.places[i].at != at && trace.places[i].at != 0)
+            continue;
+        trace.places[i].at = at;
+        trace.places[i].steps++;
+        return;
+    }
+}
+
 /* An instruction of the server has been executed.  Answers whether the next one is its, too. */
 static bool stepped(void)
 {
     uintptr_t next = position();
     if (next == trace.driven)
         return false;
-    trace.steps += next < trace.from || next >= trace.to;
+    if (next < trace.from || next >= trace.to)
+        step_count(next);
     return true;
 }
 
@@ -172,12 +216,17 @@ static void follow(void)
     }
 }
 
-static void report(void)
+static void report_steps(void)
 {
-    if (trace.in_steps) {
-        printf("instructions %llu\n", (unsigned long long)trace.steps);
-        return;
-    }
+    printf("instructions %llu\n%s", (unsigned long long)trace.steps, maps);
+    for (size_t i = 0; i < PLACES_MAX; i++)
+        if (trace.places[i].steps > 0)
+            printf("at %lx %llu\n", (unsigned long)trace.places[i].at,
+                   (unsigned long long)trace.places[i].steps);
+}
+
+static void report_calls(void)
+{
     for (size_t number = 0; number < CALLS_MAX; number++) {
         char other[16];
         const char *name = other;
@@ -211,6 +260,9 @@ int main(int argc, char **argv)
                (long)(PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)) < 0)
         die("trace");
     follow();
-    report();
+    if (trace.in_steps)
+        report_steps();
+    else
+        report_calls();
     return 0;
 }

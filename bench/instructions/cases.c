@@ -10,11 +10,13 @@
 #define _GNU_SOURCE
 #include <inttypes.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -172,6 +174,55 @@ static void case_echo(const char *name, const char *backend, int count, vigil_ns
     vigil_loop_close(loop);
     for (int i = 0; i < count; i++)
         (void)close(pairs.theirs[i]);
+}
+
+/* ---- connections that come and go ---- */
+
+/* A client that says one message, and its end.  (TCP would bring some when the kernel has time.) */
+static int visit(const char *name)
+{
+    struct sockaddr_un where = { .sun_family = AF_UNIX };
+    size_t length = strlen(name);
+    memcpy(where.sun_path + 1, name, length); /* behind the 0 of an abstract one, unix(7) */
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    must(fd >= 0 && connect(fd, (const struct sockaddr *)&where, size) == 0,
+         "it is not listened to");
+    must(write(fd, text, MESSAGE) == MESSAGE && shutdown(fd, SHUT_WR) == 0, "a client's words");
+    return fd;
+}
+
+static void visit_ends(int fd)
+{
+    char message[MESSAGE + 1];
+    must(recv(fd, message, sizeof message, MSG_WAITALL) == MESSAGE, "an answer, and the end");
+    (void)close(fd);
+}
+
+static void case_visits(const char *backend)
+{
+    vigil_listen_options options = { .ops = &straight.ops, .limits.idle_ns = VIGIL_S(30) };
+    vigil_loop *loop = open_loop(backend);
+    vigil_stats stats;
+    char address[64];
+    (void)snprintf(address, sizeof address, "unix:@vigil-cases-%d", (int)getpid());
+    must(vigil_listen(loop, address, &options, NULL) == 0, "nowhere to listen");
+    uint64_t before = 0;
+    for (int i = -WARM_TURNS; i < TURNS; i++) {
+        int clients[CONNECTIONS];
+        if (i == 0)
+            before = clock_reads;
+        for (int n = 0; n < CONNECTIONS; n++)
+            clients[n] = visit(strchr(address, '@') + 1);
+        do
+            must((i < 0 ? vigil_loop_turn(loop, VIGIL_NOWAIT) : measured_turn(loop)) >= 0, "turn");
+        while (vigil_stats_get(loop, &stats), stats.conns > 0);
+        for (int n = 0; n < CONNECTIONS; n++)
+            visit_ends(clients[n]);
+    }
+    case_ends("connection, one message, ", backend, (uint64_t)TURNS * CONNECTIONS,
+              clock_reads - before);
+    vigil_loop_close(loop);
 }
 
 /* ---- a turn with nothing to do ---- */
@@ -438,6 +489,7 @@ int main(void)
         case_echo("echo, no timeouts, ", backends[i], CONNECTIONS, 0, &straight);
     }
     case_echo("echo, 1 connection, ", "epoll", 1, VIGIL_S(30), &straight);
+    case_visits("epoll");
     case_idle("turn, 10,000 idle, ", IDLE);
     case_idle("turn, nobody, ", 0);
     cases_timers();

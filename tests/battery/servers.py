@@ -21,6 +21,7 @@ KINDS = {  # name: (what to call it, command below the build directory, prints i
     "serve": ("vigil serve", ["vigil", "serve"], True),
     "echo": ("examples/echo", ["examples/echo"], False),
     "raw": ("raw epoll", ["bench/raw_epoll"], True),
+    "raw-reads": ("raw epoll 4 reads", ["bench/raw_epoll_reads"], True),
     "raw-uring": ("raw io_uring", ["bench/raw_uring"], True),
     "bench": ("vigil, measured", ["bench/vigil"], True),
     "libuv": ("libuv", ["bench/libuv"], True),
