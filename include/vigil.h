@@ -570,8 +570,9 @@ VIGIL_API int vigil_adopt(vigil_loop *loop, vigil_fd in, vigil_fd out,
  * to `data`, unless the connection is paused, finished or coupled; then `close` tells why, and no
  * `eof` comes before it: nobody knows whether that was all.
  *
- * A connection that closes with a reason while output is left, or because the system failed it
- * before its end was sent, is reset: its peer shall not take what it got for all there was. */
+ * A connection that closes with a reason while output is left, or while another that is coupled to
+ * it has not ended, or because the system failed it before its end was sent, is reset: its peer
+ * shall not take what it got for all there was. */
 
 /* Queues the prefix of `p` that fits below out_high, copied; answers its length, 0 also when the
  * connection is ended or stale.  `while`-free by design: what was not taken, `data` answers less

@@ -537,6 +537,14 @@ void vigil__conn_settle(vigil_loop *loop, struct vigil__conn *c)
         vigil__conn_close(loop, c, VIGIL_OK);
 }
 
+/* Whether the peer has not got all there is: output is left, or still comes from another. */
+static bool conn_owes(const struct vigil__conn *c)
+{
+    uint64_t from = c->busy->couple_from.v;
+    bool fed = from != 0 && from != vigil__conn_handle(c).v && !c->end_asked;
+    return fed || c->busy->queued > 0;
+}
+
 void vigil__conn_close(vigil_loop *loop, struct vigil__conn *c, int why)
 {
     if (c->closing)
@@ -544,7 +552,7 @@ void vigil__conn_close(vigil_loop *loop, struct vigil__conn *c, int why)
     c->closing = true;
     /* Or the peer would take what it got for all there was; and one that does not read would keep
      * the kernel's buffers, too. */
-    if (why != VIGIL_OK && c->busy->queued > 0)
+    if (why != VIGIL_OK && conn_owes(c))
         c->reset = true;
     if (c->why == VIGIL_OK || why == VIGIL_ECANCELED)
         c->why = (int8_t)why; /* else output failed before, and why is known */
