@@ -210,9 +210,10 @@ static void poll_leaves(struct vigil__uring *uring, uint64_t user_data, bool mor
     struct vigil__fd_entry *entry = &uring->polls.table.entries[fd];
     if (entry->want == 0 || poll_leaving(entry, (vigil_fd)fd) != user_data)
         return;
-    mark_not(entry, LEAVING | (more ? 0 : UNTAKEN));
     if (more)
         mark(entry, LEAVING);
+    else
+        mark_not(entry, LEAVING | UNTAKEN);
 }
 
 static void fds_reverse(vigil_fd *fds, uint32_t count)
@@ -295,7 +296,7 @@ static void poll_list(struct vigil__uring *uring, vigil_fd fd, struct vigil__fd_
     uring->polls.due[uring->polls.due_count++] = fd;
 }
 
-/* One at a time is not asked for: behind the next nobody would know of it. */
+/* What there was no room to take back goes first: behind the next nobody would know of it. */
 static bool poll_arm(struct vigil__uring *uring, vigil_fd fd, struct vigil__fd_entry *entry)
 {
     if ((entry->marks & UNTAKEN) != 0 && !poll_take_back(uring, poll_leaving(entry, fd)))
