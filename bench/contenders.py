@@ -42,12 +42,9 @@ class Bench:
 
     def serve(self, contender, idle=False):
         """A server on its processor, and what it said first: its address, or "skip REASON"."""
-        environment = dict(os.environ)
-        environment.pop("VIGIL_BACKEND", None)
-        if contender.backend:
-            environment["VIGIL_BACKEND"] = contender.backend
         command = [self.path(contender.program), *["--idle"] * idle, "tcp://127.0.0.1:0"]
-        server = machine.pinned(command, self.cpus[0], env=environment)
+        server = machine.pinned(command, self.cpus[0],
+                                env=machine.environment(contender.backend))
         return server, line_of(server, contender.name)
 
     def version(self, contender):

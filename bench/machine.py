@@ -60,6 +60,12 @@ def pinned(command, cpu, **streams):
                    preexec_fn=prepare, **streams)
 
 
+def environment(backend="", **more):
+    """This program's, with that backend of the library, or the one that a loop takes by itself."""
+    ours = {name: value for name, value in os.environ.items() if name != "VIGIL_BACKEND"}
+    return {**ours, **({"VIGIL_BACKEND": backend} if backend else {}), **more}
+
+
 def scheduled(path):
     """The seconds that a thread ran, and that it waited for a processor."""
     with open(path, encoding="ascii") as file:

@@ -21,24 +21,24 @@ def table(file):
 
 
 def is_fixed(file):
-    """Whether its addresses are those that it has when it runs."""
+    """Whether its addresses are those that it has when it runs; of others they are offsets."""
     with open(file, "rb") as binary:
         return binary.read(18)[16] == 2  # ET_EXEC, elf(5)
 
 
 def self_costs(lines):
-    """{function: how often an instruction of it was executed}, of the tracer's "map" and "at" lines.
-    A file's first mapping is where its addresses begin."""
-    maps = [(int(begin, 16), int(end, 16), int(offset, 16), file)
-            for kind, begin, end, offset, file in (line for line in lines if line[0] == "map")]
-    tables = {file: table(file) for *_, file in maps if file.startswith("/")}
+    """{function: how often an instruction of it was executed}, of the tracer's lines."""
+    maps = []  # (where it begins and ends, how far that is from the file's addresses, its functions)
+    for begin, end, offset, file in (line[1:] for line in lines if line[0] == "map"):
+        if file.startswith("/"):
+            begin, end, offset = (int(number, 16) for number in (begin, end, offset))
+            maps.append((begin, end, 0 if is_fixed(file) else begin - offset, *table(file)))
     costs = collections.Counter()
     for _, place, count in (line for line in lines if line[0] == "at"):
         at, name = int(place, 16), "elsewhere"
-        for begin, end, offset, file in maps:
-            if begin <= at < end and file in tables:
-                addresses, names = tables[file]
-                which = bisect.bisect(addresses, at if is_fixed(file) else at - begin + offset) - 1
-                name = names[addresses[which]] if which >= 0 else name
+        for begin, end, apart, addresses, names in maps:
+            which = bisect.bisect(addresses, at - apart) - 1
+            if begin <= at < end and which >= 0:
+                name = names[addresses[which]]
         costs[name] += int(count)
     return costs
