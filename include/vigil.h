@@ -338,7 +338,8 @@ VIGIL_API void vigil_loop_close(vigil_loop *loop);
 /* For embedding in a foreign loop: a descriptor that is readable when a turn has something to do
  * (VIGIL_ENOTSUP on select and poll), and how long until the next turn is due by itself, timers
  * included (VIGIL_FOREVER: only when the descriptor is readable).  Ask for the due time before
- * every foreign wait: it hands pending changes to the kernel. */
+ * every foreign wait: it hands pending changes to the kernel.  Now and then the descriptor is
+ * readable for nothing: that turn answers 0. */
 VIGIL_API int vigil_loop_fd(const vigil_loop *loop);
 VIGIL_API vigil_ns vigil_loop_due(vigil_loop *loop);
 
