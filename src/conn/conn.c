@@ -51,7 +51,7 @@ int vigil__conns_need(vigil_loop *loop)
 }
 
 /* Connections are left when the kernel would not give their operations back. */
-static void conns_destroy(vigil_loop *loop)
+VIGIL_COLD static void conns_destroy(vigil_loop *loop)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     bool tell = vigil__process_is(loop->process); /* nobody is called in a forked child */

@@ -201,6 +201,7 @@ struct vigil__conns {
     struct vigil__busy *part;         /* what its connection gets if it needs any */
     struct vigil__piece *spare;       /* for what was passed on, where it must be queued */
     struct vigil__conn *reader;       /* whose `data` runs */
+    const vigil_conn_ops *reader_ops; /* what it had when it was lent: see vigil__straight_lend() */
 
     /* Of this turn, to be added to the loop's. */
     struct vigil__tally {

@@ -27,8 +27,8 @@ static int unix_path_free(vigil_loop *loop, const char *path);
 
 /* ---- making ---- */
 
-static int listener_new(vigil_loop *loop, const vigil_listen_options *options,
-                        struct vigil__listener **out)
+VIGIL_COLD static int listener_new(vigil_loop *loop, const vigil_listen_options *options,
+                                   struct vigil__listener **out)
 {
     static const vigil_listen_options none;
     const vigil_listen_options *o = options != NULL ? options : &none;
@@ -215,8 +215,8 @@ static void sockets_close(vigil_loop *loop, struct vigil__listener *l)
 }
 
 /* One try at all addresses, the later ones on the port that the first got. */
-static int sockets_try(vigil_loop *loop, struct vigil__listener *l, const vigil_addr *addresses,
-                       int count)
+VIGIL_COLD static int sockets_try(vigil_loop *loop, struct vigil__listener *l,
+                                  const vigil_addr *addresses, int count)
 {
     uint16_t port = addresses[0].port;
     int status = 0;

@@ -13,6 +13,7 @@
  * is asked to send, and is queued until it has.
  */
 #include "conn/conn.h"
+#include "sys/message_calls.h"
 
 /* What a message needs if it does not go all the way: it shall not be stopped for that.  False: no
  * memory. */
@@ -79,6 +80,7 @@ void vigil__straight_lend(vigil_loop *loop)
     struct vigil__conns *conns = vigil__conns(loop);
     struct vigil__conn *c = conns->reader;
     bool passed = loop->offer.conn == VIGIL__OFFER_PASSED;
+    conns->reader_ops = conns->shared_at[c->shared]->ops; /* before it may get others */
     loop->offer.conn = VIGIL__OFFER_NONE;
     if (c->busy == &vigil__not_busy) {
         conns->part->conn = c;
@@ -117,8 +119,7 @@ static void straight_keep(vigil_loop *loop, struct vigil__conn *c)
 }
 
 /* `data` used less than all, or something is otherwise now than it mostly is. */
-static void straight_left(vigil_loop *loop, struct vigil__conn *c, const vigil_conn_ops *ops,
-                          size_t used)
+static void straight_left(vigil_loop *loop, struct vigil__conn *c, size_t used)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     straight_keep(loop, c);
@@ -126,7 +127,7 @@ static void straight_left(vigil_loop *loop, struct vigil__conn *c, const vigil_c
         vigil__output_passed(loop, c);
     if (conns->offered == conns->reading)
         conns->reading = NULL; /* it is the connection's now */
-    vigil__input_offered(loop, c, ops, used);
+    vigil__input_offered(loop, c, conns->reader_ops, used);
     vigil__conn_rest(loop, c);
 }
 
@@ -167,12 +168,11 @@ VIGIL_COLD static bool straight_cut(vigil_loop *loop, struct vigil__conn *c, int
 }
 
 /* `data` did more than to use what it was offered, or less. */
-VIGIL_APART static bool straight_otherwise(vigil_loop *loop, struct vigil__conn *c,
-                                           const vigil_conn_ops *ops, size_t used)
+VIGIL_APART static bool straight_otherwise(vigil_loop *loop, struct vigil__conn *c, size_t used)
 {
     straight_returned(loop);
     if (used < loop->offer.n || c->unsteady != 0) {
-        straight_left(loop, c, ops, used);
+        straight_left(loop, c, used);
         return false;
     }
     straight_unhold(c->busy);
@@ -196,10 +196,23 @@ VIGIL_COLD static void straight_over(vigil_loop *loop, struct vigil__conn *c, in
 /* How it went. */
 enum straight { ODD, WELL, FULL /* well, and there may be more */ };
 
+static VIGIL_INSIDE ptrdiff_t straight_recv(const vigil_loop *loop, bool plain, vigil_fd fd,
+                                            void *p, size_t n)
+{
+    const vigil_host *host = loop->host;
+    return plain ? vigil__call_recv(fd, p, n) : host->recv(host->self, fd, p, n);
+}
+
+static VIGIL_INSIDE ptrdiff_t straight_send(const vigil_loop *loop, bool plain, vigil_fd fd,
+                                            const void *p, size_t n)
+{
+    const vigil_host *host = loop->host;
+    return plain ? vigil__call_send(fd, p, n) : host->send(host->self, fd, p, n);
+}
+
 /* Offers `n` bytes, which have been received, to `data`; answers how many it used. */
 static inline size_t straight_offer(vigil_loop *loop, struct vigil__conns *conns,
-                                    struct vigil__conn *c, const vigil_conn_ops *ops, const void *p,
-                                    size_t n)
+                                    struct vigil__conn *c, const void *p, size_t n)
 {
     c->bytes_in += n;
     conns->tally.bytes_in += n;
@@ -208,25 +221,24 @@ static inline size_t straight_offer(vigil_loop *loop, struct vigil__conns *conns
     conns->reader = c;
     loop->offer.n = n;
     loop->offer.conn = vigil__conn_handle(c).v;
+    const vigil_conn_ops *ops = conns->shared_at[c->shared]->ops;
     return ops->data(loop, vigil__conn_handle(c), c->ctx, p, n);
 }
 
 /* The same with a message, and sends on what `data` does.  Whether all went as it mostly does. */
-static inline bool straight_message(vigil_loop *loop, struct vigil__conns *conns,
-                                    struct vigil__conn *c, const void *p, size_t n)
+static VIGIL_INSIDE bool straight_message(vigil_loop *loop, bool plain, struct vigil__conns *conns,
+                                          struct vigil__conn *c, const void *p, size_t n)
 {
-    const vigil_conn_ops *ops = conns->shared_at[c->shared]->ops;
-    size_t used = straight_offer(loop, conns, c, ops, p, n);
+    size_t used = straight_offer(loop, conns, c, p, n);
     if (VIGIL_LIKELY(used >= n && loop->offer.conn == VIGIL__OFFER_PASSED)) {
-        const vigil_host *host = loop->host;
-        int sent = host->send(host->self, c->port.fd, p, n);
-        if (VIGIL_UNLIKELY((unsigned)sent != n))
-            return straight_cut(loop, c, sent);
+        ptrdiff_t sent = straight_send(loop, plain, c->port.fd, p, n);
+        if (VIGIL_UNLIKELY((size_t)sent != n))
+            return straight_cut(loop, c, (int)sent);
         c->bytes_out += n;
         conns->tally.bytes_out += n;
         conns->tally.sends++;
     } else if (used < n || loop->offer.conn != vigil__conn_handle(c).v) {
-        return straight_otherwise(loop, c, ops, used);
+        return straight_otherwise(loop, c, used);
     }
     if (VIGIL_LIKELY(--loop->callbacks_left > 0))
         return true;
@@ -235,19 +247,19 @@ static inline bool straight_message(vigil_loop *loop, struct vigil__conns *conns
     return straight_counted(loop, c);
 }
 
-static inline enum straight straight_once(vigil_loop *loop, struct vigil__conns *conns,
-                                          struct vigil__conn *c, void *p)
+static VIGIL_INSIDE enum straight straight_once(vigil_loop *loop, bool plain,
+                                                struct vigil__conns *conns, struct vigil__conn *c,
+                                                void *p)
 {
-    const vigil_host *host = loop->host;
-    int got = host->recv(host->self, c->port.fd, p, (size_t)c->in_len + 1);
+    ptrdiff_t got = straight_recv(loop, plain, c->port.fd, p, (size_t)c->in_len + 1);
     if (VIGIL_LIKELY(got > 0)) {
-        size_t n = (unsigned)got;
-        bool well = straight_message(loop, conns, c, p, n);
+        size_t n = (size_t)got;
+        bool well = straight_message(loop, plain, conns, c, p, n);
         return !well ? ODD : VIGIL_UNLIKELY(n > c->in_len) ? FULL : WELL;
     }
     offer_ends(loop, conns);
     if (got != VIGIL__EAGAIN)
-        straight_over(loop, c, got);
+        straight_over(loop, c, (int)got);
     return ODD;
 }
 
@@ -256,17 +268,18 @@ static inline struct vigil__conn *straight_conn(const vigil_loop *loop,
                                                 const struct vigil__conns *conns,
                                                 const struct vigil__record *record)
 {
-    const uint64_t of_conn = (uint64_t)VIGIL__KEY_WATCH << 6 | 1;
-    if (VIGIL_UNLIKELY(record->key >> 56 != of_conn || record->res != VIGIL_IN || loop->closing))
+    const uint32_t of_conn = (uint32_t)(vigil__key(VIGIL__KEY_WATCH, 1, 0, 0) >> 32);
+    uint32_t generation = (uint32_t)(record->key >> 32) - of_conn;
+    if (VIGIL_UNLIKELY(generation > 0xffffff || record->res != VIGIL_IN || loop->closing))
         return NULL;
     struct vigil__conn *c = vigil__slab_at(&conns->conns, vigil__key_slot(record->key));
     const union vigil__in_way parked = { .active = true, .multi = true };
-    bool stale = (c->port.slot.generation & 0xffffff) != vigil__key_generation(record->key);
+    bool stale = ((c->port.slot.generation ^ generation) & 0xffffff) != 0;
     return VIGIL_LIKELY(c->in.all == parked.all && !stale && conn_steady(c)) ? c : NULL;
 }
 
-VIGIL_HOT static int straight_ready(vigil_loop *loop, const struct vigil__record *records,
-                                    int count)
+static VIGIL_INSIDE int straight_ready(vigil_loop *loop, bool plain,
+                                       const struct vigil__record *records, int count)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     struct vigil__conn *c = straight_conn(loop, conns, records);
@@ -280,7 +293,7 @@ VIGIL_HOT static int straight_ready(vigil_loop *loop, const struct vigil__record
     const struct vigil__conn *full = NULL; /* who filled the last buffer, */
     int reads = 0;                         /* so many times in a row */
     while (c != NULL) {
-        enum straight how = straight_once(loop, conns, c, p);
+        enum straight how = straight_once(loop, plain, conns, c, p);
         if (VIGIL_UNLIKELY(how == FULL)) {
             reads = c == full ? reads + 1 : 1;
             full = c;
@@ -296,22 +309,33 @@ VIGIL_HOT static int straight_ready(vigil_loop *loop, const struct vigil__record
     return (int)(record - records);
 }
 
+VIGIL_HOT static int straight_plain(vigil_loop *loop, const struct vigil__record *records,
+                                    int count)
+{
+    return straight_ready(loop, true, records, count);
+}
+
+VIGIL_COLD static int straight_by_table(vigil_loop *loop, const struct vigil__record *records,
+                                        int count)
+{
+    return straight_ready(loop, false, records, count);
+}
+
 /* ---- where the kernel receives and sends ---- */
 
 /* A message that the kernel has received. */
 static inline void straight_received(vigil_loop *loop, struct vigil__conns *conns,
                                      struct vigil__conn *c, const struct vigil__record *record)
 {
-    const vigil_conn_ops *ops = conns->shared_at[c->shared]->ops;
     const void *p = record->buf->data + record->offset;
     size_t n = (size_t)record->res;
     conns->offered = record->buf;
     loop->offer.p = p;
-    size_t used = straight_offer(loop, conns, c, ops, p, n);
+    size_t used = straight_offer(loop, conns, c, p, n);
     bool passed = loop->offer.conn == VIGIL__OFFER_PASSED;
     if (VIGIL_UNLIKELY(used < n || (!passed && loop->offer.conn != vigil__conn_handle(c).v))) {
         straight_returned(loop);
-        straight_left(loop, c, ops, used);
+        straight_left(loop, c, used);
         return;
     }
     offer_ends(loop, conns);
@@ -385,6 +409,7 @@ static int straight_done(vigil_loop *loop, const struct vigil__record *records, 
 
 VIGIL_HOT int vigil__straight(vigil_loop *loop, const struct vigil__record *records, int count)
 {
-    bool ready = vigil__key_class(records->key) == VIGIL__KEY_WATCH;
-    return (ready ? straight_ready : straight_done)(loop, records, count);
+    if (vigil__key_class(records->key) != VIGIL__KEY_WATCH)
+        return straight_done(loop, records, count);
+    return (VIGIL_LIKELY(loop->plain) ? straight_plain : straight_by_table)(loop, records, count);
 }

@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#include "sys/message_calls.h"
+
 enum { LAST_WAITS_MAX = 1000 }; /* for a kernel that keeps an operation: some seconds */
 
 static const vigil_ns last_wait_ns = VIGIL_MS(10);
@@ -53,7 +55,7 @@ static void loop_init(vigil_loop *loop, const vigil_loop_options *o)
     loop->callbacks_left = VIGIL__CALLBACKS_CLOCK;
 }
 
-int vigil_loop_open(vigil_loop **out, const vigil_loop_options *options)
+VIGIL_COLD int vigil_loop_open(vigil_loop **out, const vigil_loop_options *options)
 {
     static const vigil_loop_options none;
     const vigil_loop_options *o = options != NULL ? options : &none;
@@ -68,6 +70,7 @@ int vigil_loop_open(vigil_loop **out, const vigil_loop_options *options)
         return VIGIL_ENOMEM;
     memset(loop, 0, sizeof(*loop));
     loop->host = host;
+    loop->plain = vigil__host_is_plain(host);
     loop->allocator = *allocator;
     loop_init(loop, o);
     struct vigil__backend_config config = { .host = host,
@@ -380,7 +383,7 @@ VIGIL_HOT static void turn_records(vigil_loop *loop, int count)
     }
 }
 
-static void loop_free(vigil_loop *loop)
+VIGIL_COLD static void loop_free(vigil_loop *loop)
 {
     bool forked = !vigil__process_is(loop->process);
     for (uint32_t i = 0; i < vigil__slab_slots(&loop->own_ports) && !forked; i++) {

@@ -148,6 +148,7 @@ struct vigil_loop {
 
     _Atomic bool stop;
     bool keep_running;
+    bool plain;     /* vigil__host_is_plain() */
     bool closing;   /* vigil_loop_close() inside a callback */
     bool draining;  /* and until when: drain_due */
     uint32_t heard; /* records that the last wait brought */

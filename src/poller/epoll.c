@@ -27,6 +27,11 @@ enum {
     FIRED,    /* and reported */
 };
 
+/* An entry's generation goes up by two, and has this while its mark is another than ARMED.  The
+ * kernel is told it without: one look tells whether there is nothing to do but to hand an event on.
+ */
+enum { MARKED = 1, GENERATION = 2 };
+
 struct epoll_backend {
     const vigil_allocator *allocator;
     struct vigil__fd_table table; /* also the waker, key class WAKE, and the files' beacon */
@@ -42,6 +47,7 @@ static int epoll_arm(struct epoll_backend *epoll, enum vigil__epoll_op op, vigil
 static void epoll_remove(struct epoll_backend *epoll, vigil_fd fd);
 static int epoll_add_file(struct epoll_backend *epoll, vigil_fd fd, uint32_t want, uint64_t key);
 static void epoll_begin_anew(struct epoll_backend *epoll);
+static void epoll_mark(struct vigil__fd_entry *entry, uint16_t mark);
 
 static int epoll_open(void **self, const struct vigil__backend_config *config,
                       struct vigil__backend_caps *found)
@@ -103,6 +109,27 @@ static int epoll_set(void *self, vigil_fd fd, uint32_t was, uint32_t want, uint6
     return err == VIGIL_ENOTSUP ? epoll_add_file(epoll, fd, want, key) : err;
 }
 
+static uint32_t event_generation(const struct vigil__epoll_event *event)
+{
+    return (uint32_t)(event->key >> 32);
+}
+
+/* Of an entry with a mark.  Answers how many records it made, of which there is room for one at
+ * least; or -1: nobody waits for it any more. */
+static int epoll_report_marked(struct epoll_backend *epoll, struct vigil__fd_entry *entry,
+                               const struct vigil__epoll_event *event,
+                               struct vigil__record *records, int room)
+{
+    if (entry->generation != (event_generation(event) | MARKED))
+        return -1;
+    if (entry->marks == BEACON)
+        return vigil__epoll_files_report(&epoll->files, records, room);
+    epoll_mark(entry, FIRED);
+    records->key = entry->key;
+    records->res = (int32_t)event->events;
+    return 1;
+}
+
 VIGIL_HOT static int epoll_wait(void *self, struct vigil__record *records, int cap,
                                 vigil_ns timeout_ns)
 {
@@ -116,18 +143,13 @@ VIGIL_HOT static int epoll_wait(void *self, struct vigil__record *records, int c
     const struct vigil__epoll_event *end = events + (ready > 0 ? ready : 0);
     for (const struct vigil__epoll_event *event = events; event < end; event++) {
         struct vigil__fd_entry *entry = &entries[(uint32_t)event->key];
-        if (VIGIL_UNLIKELY(entry->generation != event->key >> 32)) {
-            stale = true;
+        if (VIGIL_UNLIKELY(entry->generation != event_generation(event))) {
+            int others = (int)(end - event) - 1; /* their places are kept */
+            int n = epoll_report_marked(epoll, entry, event, next,
+                                        cap - (int)(next - records) - others);
+            stale = stale || n < 0;
+            next += n < 0 ? 0 : n;
             continue;
-        }
-        if (VIGIL_UNLIKELY(entry->marks != ARMED)) {
-            if (entry->marks == BEACON) {
-                int others = (int)(end - event) - 1; /* their places are kept */
-                next += vigil__epoll_files_report(&epoll->files, next,
-                                                  cap - (int)(next - records) - others);
-                continue;
-            }
-            entry->marks = FIRED;
         }
         next->key = entry->key;
         next->res = (int32_t)event->events;
@@ -161,12 +183,25 @@ const struct vigil__backend vigil__backend_epoll = {
     .fd = epoll_fd,
 };
 
+static void epoll_mark(struct vigil__fd_entry *entry, uint16_t mark)
+{
+    entry->marks = mark;
+    entry->generation = (entry->generation & ~(uint32_t)MARKED) | (mark != ARMED ? MARKED : 0);
+}
+
+/* What it is told with from now on is not what it was told with before. */
+static void epoll_forget(struct vigil__fd_entry *entry)
+{
+    epoll_mark(entry, ARMED);
+    entry->generation += GENERATION;
+}
+
 /* Tells the kernel of a descriptor, with what it gives back: the number below the generation. */
 static int tell(int epoll, enum vigil__epoll_op op, const struct vigil__fd_table *table,
                 vigil_fd fd, uint32_t want)
 {
-    uint64_t cookie = (uint64_t)table->entries[fd].generation << 32 | (uint32_t)fd;
-    return vigil__call_epoll_ctl(epoll, op, fd, want, cookie);
+    uint32_t generation = table->entries[fd].generation & ~(uint32_t)MARKED;
+    return vigil__call_epoll_ctl(epoll, op, fd, want, (uint64_t)generation << 32 | (uint32_t)fd);
 }
 
 static int epoll_arm(struct epoll_backend *epoll, enum vigil__epoll_op op, vigil_fd fd,
@@ -180,14 +215,14 @@ static int epoll_arm(struct epoll_backend *epoll, enum vigil__epoll_op op, vigil
     if (err == VIGIL_EEXIST) { /* left behind by a close behind our back; the file is back, too */
         err = tell(epoll->epoll, VIGIL__EPOLL_MODIFY, &epoll->table, fd, want);
     } else if (err == VIGIL_ENOENT) { /* another file has the number: take that, as poll(2) does */
-        entry->generation++;
+        epoll_forget(entry);
         err = tell(epoll->epoll, VIGIL__EPOLL_ADD, &epoll->table, fd, want);
     }
     if (err < 0)
         return err;
     entry->want = (uint16_t)want;
     entry->key = key;
-    entry->marks = (want & VIGIL_ONESHOT) != 0 ? ONE_SHOT : ARMED;
+    epoll_mark(entry, (want & VIGIL_ONESHOT) != 0 ? ONE_SHOT : ARMED);
     return 0;
 }
 
@@ -198,7 +233,7 @@ static void epoll_remove(struct epoll_backend *epoll, vigil_fd fd)
      * its next event, with a generation that is over, will tell. */
     (void)tell(epoll->epoll, VIGIL__EPOLL_REMOVE, &epoll->table, fd, 0);
     entry->want = 0;
-    entry->generation++;
+    epoll_forget(entry);
 }
 
 static int epoll_add_file(struct epoll_backend *epoll, vigil_fd fd, uint32_t want, uint64_t key)
@@ -208,7 +243,7 @@ static int epoll_add_file(struct epoll_backend *epoll, vigil_fd fd, uint32_t wan
     if (err == 0 && vigil__fd_table_find(&epoll->table, beacon) == NULL) {
         err = epoll_arm(epoll, VIGIL__EPOLL_ADD, beacon, VIGIL_IN, 0);
         if (err == 0)
-            vigil__fd_table_at(&epoll->table, beacon)->marks = BEACON;
+            epoll_mark(vigil__fd_table_at(&epoll->table, beacon), BEACON);
     }
     return err < 0 ? err : vigil__epoll_files_add(&epoll->files, fd, want, key);
 }

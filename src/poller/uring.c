@@ -39,8 +39,8 @@ static uint64_t wake_key(void)
     return vigil__key(VIGIL__KEY_WAKE, 0, 0, 0);
 }
 
-static int uring_open(void **self, const struct vigil__backend_config *config,
-                      struct vigil__backend_caps *found)
+VIGIL_COLD static int uring_open(void **self, const struct vigil__backend_config *config,
+                                 struct vigil__backend_caps *found)
 {
     struct vigil__uring *uring = vigil__alloc(config->allocator, sizeof(*uring));
     if (uring == NULL)

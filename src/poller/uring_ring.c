@@ -32,7 +32,7 @@ static int ring_setup(struct vigil__ring *ring, uint32_t sq_entries,
                       struct vigil__uring_params *params);
 static int ring_map(struct vigil__ring *ring, const struct vigil__uring_params *params);
 
-int vigil__ring_open(struct vigil__ring *ring, uint32_t sq_entries, uint32_t cq_entries)
+VIGIL_COLD int vigil__ring_open(struct vigil__ring *ring, uint32_t sq_entries, uint32_t cq_entries)
 {
     struct vigil__uring_params params = { .cq_entries = cq_entries };
     memset(ring, 0, sizeof(*ring));

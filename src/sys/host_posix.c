@@ -33,12 +33,9 @@
 
 #include "sys/addr.h"
 #include "sys/host.h"
+#include "sys/message_calls.h"
 #include "sys/signals.h"
 
-#ifndef MSG_NOSIGNAL /* macOS: each socket is told once, see set_no_sigpipe() */
-#define MSG_NOSIGNAL 0
-#define SIGPIPE_BY_SOCKET
-#endif
 #if !defined(TCP_KEEPIDLE) && defined(TCP_KEEPALIVE)
 #define TCP_KEEPIDLE TCP_KEEPALIVE
 #endif
@@ -148,7 +145,7 @@ static int accept_prepared(int listener)
 
 static int set_no_sigpipe(int fd)
 {
-#ifdef SIGPIPE_BY_SOCKET
+#ifdef VIGIL__SIGPIPE_BY_SOCKET
     return set_int(fd, SOL_SOCKET, SO_NOSIGPIPE, 1);
 #else
     (void)fd;
@@ -244,7 +241,7 @@ static int host_socket_error(void *self, vigil_fd fd)
 
 /* A call that never waits and was interrupted has done nothing: it may be made again like one that
  * would have waited. */
-VIGIL_COLD static int dontwait_failed(void)
+int vigil__call_failed(void)
 {
     return errno == EINTR ? VIGIL__EAGAIN : vigil__status_of(errno);
 }
@@ -252,15 +249,13 @@ VIGIL_COLD static int dontwait_failed(void)
 VIGIL_HOT static int host_recv(void *self, vigil_fd fd, void *p, size_t n)
 {
     (void)self;
-    ssize_t got = recv(fd, p, n, MSG_DONTWAIT);
-    return VIGIL_LIKELY(got >= 0) ? (int)got : dontwait_failed();
+    return (int)vigil__call_recv(fd, p, n);
 }
 
 VIGIL_HOT static int host_send(void *self, vigil_fd fd, const void *p, size_t n)
 {
     (void)self;
-    ssize_t sent = send(fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL);
-    return VIGIL_LIKELY(sent >= 0) ? (int)sent : dontwait_failed();
+    return (int)vigil__call_send(fd, p, n);
 }
 
 static int host_sendv(void *self, vigil_fd fd, const vigil_iov *iov, size_t count)
@@ -269,7 +264,7 @@ static int host_sendv(void *self, vigil_fd fd, const vigil_iov *iov, size_t coun
     struct msghdr message = { .msg_iov = iovec_of(iov) };
     message.msg_iovlen = (__typeof__(message.msg_iovlen))cut_to_iov_max(count);
     ssize_t sent = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-    return sent >= 0 ? (int)sent : dontwait_failed();
+    return sent >= 0 ? (int)sent : vigil__call_failed();
 }
 
 static int host_shutdown(void *self, vigil_fd fd)
@@ -524,7 +519,7 @@ static int replace(int fd, int again)
     return err;
 }
 
-static int host_reopen(void *self, vigil_fd fd)
+VIGIL_COLD static int host_reopen(void *self, vigil_fd fd)
 {
     struct vigil__fd_info info;
     int err = host_describe(self, fd, &info);
@@ -605,7 +600,8 @@ static int status_of_resolver(int error)
     }
 }
 
-static int host_resolve(void *self, const char *name, uint16_t port, vigil_addr *out, int max)
+VIGIL_COLD static int host_resolve(void *self, const char *name, uint16_t port, vigil_addr *out,
+                                   int max)
 {
     (void)self;
     const struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
@@ -663,6 +659,11 @@ static const vigil_host system_host = {
 const vigil_host *vigil__host_system(void)
 {
     return &system_host;
+}
+
+bool vigil__host_is_plain(const vigil_host *host)
+{
+    return host->recv == host_recv && host->send == host_send;
 }
 
 #endif

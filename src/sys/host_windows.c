@@ -21,6 +21,7 @@
 
 #include "sys/addr.h"
 #include "sys/host.h"
+#include "sys/message_calls.h"
 #include "sys/signals.h"
 #include "sys/wait_calls.h"
 
@@ -147,11 +148,16 @@ static int host_socket_error(void *self, vigil_fd fd)
     return error == 0 ? 0 : vigil__status_of(error);
 }
 
+ptrdiff_t vigil__call_recv(vigil_fd fd, void *p, size_t n)
+{
+    int got = recv(fd, p, (int)n, 0);
+    return got < 0 ? last_status() : got;
+}
+
 static int host_recv(void *self, vigil_fd fd, void *p, size_t n)
 {
     (void)self;
-    int got = recv(fd, p, (int)n, 0);
-    return got < 0 ? last_status() : got;
+    return (int)vigil__call_recv(fd, p, n);
 }
 
 /* Winsock's pieces are not ours: their lengths are of 32 bits.  A count fits an int. */
@@ -182,6 +188,11 @@ static int host_sendv(void *self, vigil_fd fd, const vigil_iov *iov, size_t coun
 static int host_send(void *self, vigil_fd fd, const void *p, size_t n)
 {
     return host_sendv(self, fd, &(vigil_iov){ p, n }, 1);
+}
+
+ptrdiff_t vigil__call_send(vigil_fd fd, const void *p, size_t n)
+{
+    return host_send(NULL, fd, p, n);
 }
 
 static int host_shutdown(void *self, vigil_fd fd)
@@ -416,6 +427,11 @@ const vigil_host *vigil__host_system(void)
     static INIT_ONCE once = INIT_ONCE_STATIC_INIT;
     (void)InitOnceExecuteOnce(&once, winsock_begin, NULL, NULL); /* ours always answers TRUE */
     return &system_host;
+}
+
+bool vigil__host_is_plain(const vigil_host *host)
+{
+    return host->recv == host_recv && host->send == host_send;
 }
 
 #endif
