@@ -8,8 +8,6 @@
 
 #include <string.h>
 
-#include "sys/message_calls.h"
-
 enum { LAST_WAITS_MAX = 1000 }; /* for a kernel that keeps an operation: some seconds */
 
 static const vigil_ns last_wait_ns = VIGIL_MS(10);

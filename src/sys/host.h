@@ -106,6 +106,9 @@ struct vigil_host {
 /* This machine. */
 const vigil_host *vigil__host_system(void);
 
+/* Whether a host's recv and send are this machine's: see sys/message_calls.h. */
+bool vigil__host_is_plain(const vigil_host *host);
+
 /* Which process this is: a number that another process, a forked child too, never has.  The check
  * is a load and a comparison. */
 uint64_t vigil__process_mark(void);

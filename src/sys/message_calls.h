@@ -11,9 +11,6 @@
 
 #include "sys/host.h"
 
-/* Whether recv and send of the host are vigil__call_recv() and vigil__call_send(). */
-bool vigil__host_is_plain(const vigil_host *host);
-
 #ifdef _WIN32
 
 ptrdiff_t vigil__call_recv(vigil_fd fd, void *p, size_t n);
