@@ -28,7 +28,7 @@
 #define VIGIL_HOT __attribute__((hot))
 /* A function that is kept out of its caller, which then saves no registers for it. */
 #define VIGIL_APART __attribute__((noinline))
-/* The same, of rare work: it is made small. */
+/* The same, of rare work, which may be small rather than fast. */
 #define VIGIL_COLD __attribute__((cold, noinline))
 /* A function that is part of each caller, which tells it what it then need not ask. */
 #define VIGIL_INSIDE __attribute__((always_inline)) inline

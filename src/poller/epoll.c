@@ -189,13 +189,6 @@ static void epoll_mark(struct vigil__fd_entry *entry, uint16_t mark)
     entry->generation = (entry->generation & ~(uint32_t)MARKED) | (mark != ARMED ? MARKED : 0);
 }
 
-/* What it is told with from now on is not what it was told with before. */
-static void epoll_forget(struct vigil__fd_entry *entry)
-{
-    epoll_mark(entry, ARMED);
-    entry->generation += GENERATION;
-}
-
 /* Tells the kernel of a descriptor, with what it gives back: the number below the generation. */
 static int tell(int epoll, enum vigil__epoll_op op, const struct vigil__fd_table *table,
                 vigil_fd fd, uint32_t want)
@@ -215,7 +208,7 @@ static int epoll_arm(struct epoll_backend *epoll, enum vigil__epoll_op op, vigil
     if (err == VIGIL_EEXIST) { /* left behind by a close behind our back; the file is back, too */
         err = tell(epoll->epoll, VIGIL__EPOLL_MODIFY, &epoll->table, fd, want);
     } else if (err == VIGIL_ENOENT) { /* another file has the number: take that, as poll(2) does */
-        epoll_forget(entry);
+        entry->generation += GENERATION;
         err = tell(epoll->epoll, VIGIL__EPOLL_ADD, &epoll->table, fd, want);
     }
     if (err < 0)
@@ -233,7 +226,7 @@ static void epoll_remove(struct epoll_backend *epoll, vigil_fd fd)
      * its next event, with a generation that is over, will tell. */
     (void)tell(epoll->epoll, VIGIL__EPOLL_REMOVE, &epoll->table, fd, 0);
     entry->want = 0;
-    epoll_forget(entry);
+    entry->generation += GENERATION;
 }
 
 static int epoll_add_file(struct epoll_backend *epoll, vigil_fd fd, uint32_t want, uint64_t key)

@@ -2,7 +2,7 @@
  *
  * host.h -- the ground floor as a table: everything a loop asks of the machine, but waiting.
  * Floor: sys.  This header is the porting guide: a new system, or a simulated one, is one such
- * table and its backends.
+ * table and its backends, and the two calls of message_calls.h.
  *
  * Every call answers 0 or a count, or a negative vigil_status; VIGIL__EAGAIN is "would block".  No
  * call blocks but resolve, and read and writev on a descriptor that somebody else made blocking.

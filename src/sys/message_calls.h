@@ -3,8 +3,8 @@
  * message_calls.h -- the two calls that every message takes, without the host table.  Floor: sys.
  *
  * The table's recv and send are these two.  Who finds by vigil__host_is_plain() that a host has
- * them may make them directly: that is a dozen instructions less for each, of the hundred or two
- * that a message takes.  Any other host, a simulated one, is asked by its table.
+ * them may make them directly, for the instructions that this saves with every message.  Any other
+ * host, a simulated one, is asked by its table.
  */
 #ifndef VIGIL_MESSAGE_CALLS_H
 #define VIGIL_MESSAGE_CALLS_H

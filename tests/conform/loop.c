@@ -745,16 +745,18 @@ static bool readable_now(vigil_loop *loop)
     return poll(&entry, 1, 0) == 1;
 }
 
-static bool rests_now(vigil_loop *loop)
+/* Nothing is due, and nothing there. */
+static bool rests(vigil_loop *loop)
 {
     return vigil_loop_due(loop) == VIGIL_FOREVER && !readable_now(loop);
 }
 
-/* Nothing is due, and nothing there.  On io_uring the kernel tells of a wake-up once more, in its
- * own time: whoever looks in that moment looks again. */
-static bool rests(vigil_loop *loop)
+/* The same, behind wake-ups, of which io_uring's kernel tells once more, in its own time: for who
+ * looks in that moment there is a turn with nothing to do. */
+static bool rests_behind_wakes(vigil_loop *loop)
 {
-    return rests_now(loop) || rests_now(loop);
+    bool late = strcmp(vigil_loop_backend(loop), "io_uring") == 0;
+    return rests(loop) || (late && vigil_loop_turn(loop, VIGIL_NOWAIT) == 0 && rests(loop));
 }
 
 CONFORM(it_lives_inside_a_foreign_loop)
@@ -771,9 +773,10 @@ CONFORM(it_lives_inside_a_foreign_loop)
     int count = 0, fds[2];
     vigil_watch watch;
     vigil_remote *remote;
+    vigil_ns began = now_ns();
     EQ_INT(0, vigil_after(loop, VIGIL_MS(20), count_timer, &count, NULL));
     vigil_ns due = vigil_loop_due(loop);
-    OK(due > 0 && due <= VIGIL_MS(20));
+    OK((due > 0 || now_ns() - began >= VIGIL_MS(20)) && due <= VIGIL_MS(20));
     foreign_until(loop, &count, 1, "timer");
     pipe_data(fds);
     EQ_INT(0, vigil_on_ready(loop, fds[0], VIGIL_IN | VIGIL_ONESHOT, count_watch, &count, &watch));
@@ -793,7 +796,7 @@ CONFORM(it_lives_inside_a_foreign_loop)
     uint64_t posts = stats_of(loop).posts;
     while (stats_of(loop).posts == posts)
         foreign_turn(loop);
-    OK(rests(loop), "nothing is left");
+    OK(rests_behind_wakes(loop), "nothing is left");
     vigil_remote_drop(remote);
     close_pair(fds);
     rig_close(&rig);

@@ -199,6 +199,7 @@ HOST_CALL(listen, (void *self, vigil_fd fd, int backlog), (self, fd, backlog))
 HOST_CALL(connect, (void *self, vigil_fd fd, const vigil_addr *addr), (self, fd, addr))
 HOST_CALL(socket_error, (void *self, vigil_fd fd), (self, fd))
 HOST_CALL(recv, (void *self, vigil_fd fd, void *p, size_t n), (self, fd, p, n))
+HOST_CALL(send, (void *self, vigil_fd fd, const void *p, size_t n), (self, fd, p, n))
 HOST_CALL(sendv, (void *self, vigil_fd fd, const vigil_iov *iov, size_t count),
           (self, fd, iov, count))
 HOST_CALL(shutdown, (void *self, vigil_fd fd), (self, fd))
@@ -259,9 +260,10 @@ const vigil_host *__wrap_vigil__host_system(void)
 #define HOST_MEMBER(name) host.name = host_##name
     HOST_MEMBER(now), HOST_MEMBER(socket), HOST_MEMBER(bind), HOST_MEMBER(listen);
     HOST_MEMBER(accept), HOST_MEMBER(connect), HOST_MEMBER(socket_error), HOST_MEMBER(recv);
-    HOST_MEMBER(sendv), HOST_MEMBER(shutdown), HOST_MEMBER(option), HOST_MEMBER(local);
-    HOST_MEMBER(peer), HOST_MEMBER(read), HOST_MEMBER(writev), HOST_MEMBER(pread);
-    HOST_MEMBER(close), HOST_MEMBER(describe), HOST_MEMBER(readable), HOST_MEMBER(reopen);
+    HOST_MEMBER(send), HOST_MEMBER(sendv), HOST_MEMBER(shutdown), HOST_MEMBER(option);
+    HOST_MEMBER(local), HOST_MEMBER(peer), HOST_MEMBER(read), HOST_MEMBER(writev);
+    HOST_MEMBER(pread), HOST_MEMBER(close), HOST_MEMBER(describe), HOST_MEMBER(readable);
+    HOST_MEMBER(reopen);
     HOST_MEMBER(file_size), HOST_MEMBER(path_identity), HOST_MEMBER(path_mode);
     HOST_MEMBER(unlink), HOST_MEMBER(resolve), HOST_MEMBER(signal_add);
 #undef HOST_MEMBER

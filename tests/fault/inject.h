@@ -29,6 +29,7 @@
     X(connect, ECONNREFUSED, ENETUNREACH)      \
     X(socket_error, ECONNREFUSED)              \
     X(recv, ECONNRESET, ENOMEM, EAGAIN)        \
+    X(send, EPIPE, ENOBUFS, EAGAIN)            \
     X(sendv, EPIPE, ENOBUFS, EAGAIN)           \
     X(shutdown, ENOTCONN, ENOBUFS)             \
     X(option, ENOBUFS)                         \
