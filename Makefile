@@ -110,8 +110,8 @@ $(B)/vigil: $(TOOL_OBJ) $(B)/libvigil.a
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(STATIC) -pthread -o $@ $^
 
 # What runs seldom is built to be small, where the rest is built to be quick.
-SELDOM = $(addprefix $(B)/src/,base/status.o sys/addr.o poller/uring_trial.o loop/signals.o \
-         conn/connect.o conn/info.o)
+SELDOM = $(addprefix $(B)/src/,base/status.o sys/addr.o sys/signals.o poller/epoll_files.o \
+         poller/uring_trial.o loop/signals.o conn/connect.o conn/info.o conn/limits.o conn/memory.o)
 
 $(B)/src/%.o: src/%.c $(B)/flags
 	@mkdir -p $(@D)

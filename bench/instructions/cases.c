@@ -70,6 +70,8 @@ __attribute__((noinline)) static void case_ends(const char *name, const char *de
 
 /* ---- echo ---- */
 
+static const char text[MESSAGE] = "sixty-four bytes, which come back as they went";
+
 struct pairs {
     int ours[CONNECTIONS], theirs[CONNECTIONS];
 };
@@ -88,6 +90,13 @@ static size_t echo_twice(vigil_loop *loop, vigil_conn conn, void *ctx, const voi
     return sent + vigil_send(loop, conn, (const char *)p + n / 2, n - n / 2);
 }
 
+/* Bytes of the program's own, as most servers send: here they are the same. */
+static size_t answer(vigil_loop *loop, vigil_conn conn, void *ctx, const void *p, size_t n)
+{
+    (void)ctx, (void)p;
+    return vigil_send(loop, conn, text, n);
+}
+
 /* Whole messages alone: what is behind them is left, and offered again with the next. */
 static size_t echo_whole(vigil_loop *loop, vigil_conn conn, void *ctx, const void *p, size_t n)
 {
@@ -101,6 +110,7 @@ struct way {
 };
 
 static const struct way straight = { .ops.data = echo };
+static const struct way answered = { .ops.data = answer };
 static const struct way in_two_sends = { .ops.data = echo_twice };
 static const struct way half_left = { .ops.data = echo_whole, .left = MESSAGE / 2 };
 
@@ -124,8 +134,6 @@ static void adopt(vigil_loop *loop, int fd, const vigil_conn_ops *ops, vigil_ns 
     int err = vigil_adopt(loop, fd, fd, &options, &conn);
     must(err == 0, vigil_strerror(err));
 }
-
-static const char text[MESSAGE] = "sixty-four bytes, which come back as they went";
 
 /* All of the message, or its end, in which case the messages that follow come back from there. */
 static void fill(const struct pairs *pairs, int count, size_t size)
@@ -497,6 +505,7 @@ int main(void)
     for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
         cases_poller(backends[i]);
     case_posts();
+    case_echo("answer, idle timeout, ", "epoll", CONNECTIONS, VIGIL_S(30), &answered);
     case_echo("echo in two sends, ", "epoll", CONNECTIONS, VIGIL_S(30), &in_two_sends);
     case_echo("echo, half a message left, ", "epoll", CONNECTIONS, VIGIL_S(30), &half_left);
     case_posts_of_another(); /* last: with another thread the C library's memory costs more */

@@ -202,6 +202,8 @@ struct vigil__conns {
     struct vigil__piece *spare;       /* for what was passed on, where it must be queued */
     struct vigil__conn *reader;       /* whose `data` runs */
     const vigil_conn_ops *reader_ops; /* what it had when it was lent: see vigil__straight_lend() */
+    struct vigil__buf *answer;        /* what it answers, */
+    size_t answered;                  /* so many bytes */
 
     /* Of this turn, to be added to the loop's. */
     struct vigil__tally {
@@ -455,6 +457,8 @@ void vigil__output_straight(vigil_loop *loop, struct vigil__conn *c);
 bool vigil__output_was_straight(vigil_loop *loop, struct vigil__conn *c, int res);
 /* What was passed straight on, all that it holds, becomes the head of the queue. */
 void vigil__output_passed(vigil_loop *loop, struct vigil__conn *c);
+/* What was answered becomes the head of the queue. */
+void vigil__output_answered(vigil_loop *loop, struct vigil__conn *c);
 /* The system was asked to send the head of the queue, and answered `res`. */
 void vigil__output_cut_short(vigil_loop *loop, struct vigil__conn *c, int res);
 
@@ -474,6 +478,10 @@ static inline bool vigil__straight_passed(const struct vigil__conn *c)
 {
     return c->busy->queued > 0 && c->busy->head == NULL;
 }
+
+/* Where `n` bytes are to be copied that a `data` answers to who brought the message, all of them
+ * behind what it answered before, while it does nothing else; or NULL. */
+void *vigil__straight_answer(vigil_loop *loop, vigil_conn conn, size_t n);
 
 /* Serves connections that can go the straight way, up to the first record of something else.
  * Answers how many records that were. */

@@ -283,28 +283,39 @@ bool vigil__piece_spare(vigil_loop *loop)
     return conns->spare != NULL;
 }
 
-/* What was offered becomes the head of the queue; takes over one reference of its buffer. */
-static void output_offered(vigil_loop *loop, struct vigil__conn *c)
+/* These bytes of the buffer become the head of the queue; takes over one reference of it. */
+static void output_head(vigil_loop *loop, struct vigil__conn *c, struct vigil__buf *buf,
+                        const uint8_t *p, size_t n)
 {
     struct vigil__conns *conns = vigil__conns(loop);
     struct vigil__piece *piece = conns->spare;
     conns->spare = NULL;
-    *piece = (struct vigil__piece){ .buf = conns->offered,
-                                    .p = loop->offer.p,
-                                    .n = loop->offer.n,
-                                    .shared = true,
-                                    .passing = true,
-                                    .file_fd = VIGIL_FD_NONE };
+    *piece = (struct vigil__piece){
+        .buf = buf, .p = p, .n = n, .shared = true, .passing = true, .file_fd = VIGIL_FD_NONE
+    };
     c->busy->head = piece;
     c->busy->tail = piece;
     c->busy->queued = 0;
-    queued_add(loop, c, piece->n);
+    queued_add(loop, c, n);
 }
 
 void vigil__output_passed(vigil_loop *loop, struct vigil__conn *c)
 {
-    (void)vigil__buf_keep(vigil__conns(loop)->offered);
-    output_offered(loop, c);
+    struct vigil__buf *offered = vigil__buf_keep(vigil__conns(loop)->offered);
+    output_head(loop, c, offered, loop->offer.p, loop->offer.n);
+    vigil__output_later(loop, c);
+}
+
+void vigil__output_answered(vigil_loop *loop, struct vigil__conn *c)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    size_t n = conns->answered;
+    conns->answered = 0;
+    /* Few bytes pin a large buffer only while there is no memory for a small one. */
+    if (output_copy(loop, c, conns->answer->data, n) < n) {
+        output_head(loop, c, conns->answer, conns->answer->data, n);
+        conns->answer = NULL;
+    }
     vigil__output_later(loop, c);
 }
 
@@ -334,7 +345,7 @@ static inline bool passes_straight(const vigil_loop *loop, vigil_conn conn, cons
 {
     const struct vigil__offer *offer = &loop->offer;
     return vigil__loop_here(loop) && conn.v == offer->conn && p == offer->p && n == offer->n &&
-           VIGIL_LIKELY(conn.v < VIGIL__OFFER_PASSED); /* else it is one that somebody made up */
+           VIGIL_LIKELY(conn.v < VIGIL__OFFER_ANSWERED); /* else it is one that somebody made up */
 }
 
 VIGIL_APART static size_t send_queued(vigil_loop *loop, vigil_conn conn, const void *p, size_t n)
@@ -356,12 +367,37 @@ VIGIL_APART static size_t send_queued(vigil_loop *loop, vigil_conn conn, const v
     return took;
 }
 
+VIGIL_APART static size_t send_answer(vigil_loop *loop, vigil_conn conn, const void *p, size_t n)
+{
+    void *room = vigil__straight_answer(loop, conn, n);
+    if (room == NULL)
+        return send_queued(loop, conn, p, n);
+    memcpy(room, p, n);
+    return n;
+}
+
+/* Whether a message came straight, and was not passed on: then this may be the answer to it. */
+static inline bool may_answer(const vigil_loop *loop)
+{
+    return vigil__loop_here(loop) && loop->offer.conn < VIGIL__OFFER_PASSED;
+}
+
 VIGIL_HOT size_t vigil_send(vigil_loop *loop, vigil_conn conn, const void *p, size_t n)
 {
-    if (VIGIL_UNLIKELY(!passes_straight(loop, conn, p, n)))
-        return send_queued(loop, conn, p, n);
-    loop->offer.conn = VIGIL__OFFER_PASSED;
-    return n;
+    if (VIGIL_LIKELY(passes_straight(loop, conn, p, n))) {
+        loop->offer.conn = VIGIL__OFFER_PASSED;
+        return n;
+    }
+    return (may_answer(loop) ? send_answer : send_queued)(loop, conn, p, n);
+}
+
+static void answer_fill(uint8_t *room, const vigil_iov *iov, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (iov[i].len > 0) {
+            memcpy(room, iov[i].base, iov[i].len);
+            room += iov[i].len;
+        }
 }
 
 int vigil_sendv(vigil_loop *loop, vigil_conn conn, const vigil_iov *iov, size_t count)
@@ -371,6 +407,11 @@ int vigil_sendv(vigil_loop *loop, vigil_conn conn, const vigil_iov *iov, size_t 
         if (iov[i].len > SIZE_MAX - n)
             return VIGIL_EINVAL;
         n += iov[i].len;
+    }
+    void *room = vigil__straight_answer(loop, conn, n);
+    if (room != NULL) {
+        answer_fill(room, iov, count);
+        return 0;
     }
     struct vigil__conn *c;
     int status = output_admit(loop, conn, n, &c);
@@ -746,7 +787,7 @@ static void output_ended(vigil_loop *loop, struct vigil__conn *c, int status,
 void vigil__output_straight(vigil_loop *loop, struct vigil__conn *c)
 {
     struct vigil__record record;
-    output_offered(loop, c);
+    output_head(loop, c, vigil__conns(loop)->offered, loop->offer.p, loop->offer.n);
     output_fill_one(c);
     int status = output_started(loop, c, vigil__op_start(loop, &c->busy->op_out, &record));
     if (VIGIL_LIKELY(status == 0))

@@ -6,14 +6,18 @@
  * On a backend that tells readiness, a connection on which nothing waits needs no record, no
  * operation and no queue for that.  So this does at once what op_ready.c, input.c and output.c do
  * in steps, for as long as all goes as it mostly does: `data` uses all, and does nothing but pass
- * it on to who brought it, or not even that.  Nothing is written into the connection meanwhile but
- * what was counted.  As soon as a callback looks at any connection, or something else comes up, a
- * rest that is held, a send that is cut short, it is put into the form in which the others know
- * it, and is theirs.  Where the kernel receives and sends, the message that it brought is what it
- * is asked to send, and is queued until it has.
+ * it on to who brought it, or answer it with a few other bytes, or not even that.  Nothing is
+ * written into the connection meanwhile but what was counted.  As soon as a callback looks at any
+ * connection, or something else comes up, a rest that is held, a send that is cut short, it is put
+ * into the form in which the others know it, and is theirs.  Where the kernel receives and sends,
+ * what is passed on, or the answer, is what it is asked to send, and is queued until it has.
  */
 #include "conn/conn.h"
 #include "sys/message_calls.h"
+
+/* Of an answer: no mark of a connection that goes the straight way is below, even where memory is
+ * short (memory.c). */
+enum { ANSWER_MAX = 4096 };
 
 /* What a message needs if it does not go all the way: it shall not be stopped for that.  False: no
  * memory. */
@@ -53,6 +57,9 @@ VIGIL_HOT void vigil__straight_rest(vigil_loop *loop)
         (for_nothing ? vigil__buf_untake : vigil__buf_drop)(&loop->pool, conns->reading);
     }
     conns->reading = NULL;
+    if (conns->answer != NULL)
+        vigil__buf_untake(&loop->pool, conns->answer);
+    conns->answer = NULL;
     if (conns->part != NULL)
         vigil__busy_put(loop, conns->part);
     conns->part = NULL;
@@ -80,6 +87,7 @@ void vigil__straight_lend(vigil_loop *loop)
     struct vigil__conns *conns = vigil__conns(loop);
     struct vigil__conn *c = conns->reader;
     bool passed = loop->offer.conn == VIGIL__OFFER_PASSED;
+    bool answered = loop->offer.conn == VIGIL__OFFER_ANSWERED;
     conns->reader_ops = conns->shared_at[c->shared]->ops; /* before it may get others */
     loop->offer.conn = VIGIL__OFFER_NONE;
     if (c->busy == &vigil__not_busy) {
@@ -91,6 +99,26 @@ void vigil__straight_lend(vigil_loop *loop)
     c->busy->held_len = loop->offer.n;
     c->busy->queued = passed ? loop->offer.n : 0;
     conns->cut_on = 0;
+    if (answered)
+        vigil__output_answered(loop, c);
+}
+
+void *vigil__straight_answer(vigil_loop *loop, vigil_conn conn, size_t n)
+{
+    uint64_t offer = loop->offer.conn;
+    if (!vigil__loop_here(loop) || offer == VIGIL__OFFER_NONE || offer == VIGIL__OFFER_PASSED)
+        return NULL;
+    struct vigil__conns *conns = vigil__conns(loop);
+    if (conn.v != vigil__conn_handle(conns->reader).v || n == 0 || n > ANSWER_MAX - conns->answered)
+        return NULL;
+    if (conns->answer == NULL)
+        conns->answer = vigil__buf_take(&loop->pool, ANSWER_MAX, VIGIL__BUF_OUTPUT);
+    if (conns->answer == NULL)
+        return NULL;
+    void *room = conns->answer->data + conns->answered;
+    conns->answered += n;
+    loop->offer.conn = VIGIL__OFFER_ANSWERED;
+    return room;
 }
 
 /* `data` has returned, and the connection is to look as it does to all others. */
@@ -162,7 +190,8 @@ VIGIL_COLD static bool straight_cut(vigil_loop *loop, struct vigil__conn *c, int
     straight_returned(loop);
     straight_unhold(c->busy);
     straight_keep(loop, c);
-    vigil__output_passed(loop, c);
+    if (vigil__straight_passed(c))
+        vigil__output_passed(loop, c);
     vigil__output_cut_short(loop, c, sent);
     return straight_counted(loop, c);
 }
@@ -225,6 +254,26 @@ static inline size_t straight_offer(vigil_loop *loop, struct vigil__conns *conns
     return ops->data(loop, vigil__conn_handle(c), c->ctx, p, n);
 }
 
+static inline void straight_went(struct vigil__conns *conns, struct vigil__conn *c, size_t n)
+{
+    c->bytes_out += n;
+    conns->tally.bytes_out += n;
+    conns->tally.sends++;
+}
+
+/* Sends what `data` answered.  Whether that all went; else *sent is what the system said. */
+VIGIL_APART static bool straight_answered(vigil_loop *loop, struct vigil__conn *c, int *sent)
+{
+    struct vigil__conns *conns = vigil__conns(loop);
+    size_t n = conns->answered;
+    *sent = (int)straight_send(loop, loop->plain, c->port.fd, conns->answer->data, n);
+    if (VIGIL_UNLIKELY((size_t)*sent != n))
+        return false;
+    conns->answered = 0;
+    straight_went(conns, c, n);
+    return true;
+}
+
 /* The same with a message, and sends on what `data` does.  Whether all went as it mostly does. */
 static VIGIL_INSIDE bool straight_message(vigil_loop *loop, bool plain, struct vigil__conns *conns,
                                           struct vigil__conn *c, const void *p, size_t n)
@@ -234,9 +283,11 @@ static VIGIL_INSIDE bool straight_message(vigil_loop *loop, bool plain, struct v
         ptrdiff_t sent = straight_send(loop, plain, c->port.fd, p, n);
         if (VIGIL_UNLIKELY((size_t)sent != n))
             return straight_cut(loop, c, (int)sent);
-        c->bytes_out += n;
-        conns->tally.bytes_out += n;
-        conns->tally.sends++;
+        straight_went(conns, c, n);
+    } else if (used >= n && loop->offer.conn == VIGIL__OFFER_ANSWERED) {
+        int sent;
+        if (VIGIL_UNLIKELY(!straight_answered(loop, c, &sent)))
+            return straight_cut(loop, c, sent);
     } else if (used < n || loop->offer.conn != vigil__conn_handle(c).v) {
         return straight_otherwise(loop, c, used);
     }
@@ -323,6 +374,16 @@ VIGIL_COLD static int straight_by_table(vigil_loop *loop, const struct vigil__re
 
 /* ---- where the kernel receives and sends ---- */
 
+/* The answer is what goes back in place of the message, as if that had been it. */
+static void straight_answer_offered(vigil_loop *loop, struct vigil__conns *conns)
+{
+    conns->offered = conns->answer;
+    loop->offer.p = conns->answer->data;
+    loop->offer.n = conns->answered;
+    conns->answer = NULL;
+    conns->answered = 0;
+}
+
 /* A message that the kernel has received. */
 static inline void straight_received(vigil_loop *loop, struct vigil__conns *conns,
                                      struct vigil__conn *c, const struct vigil__record *record)
@@ -333,21 +394,25 @@ static inline void straight_received(vigil_loop *loop, struct vigil__conns *conn
     loop->offer.p = p;
     size_t used = straight_offer(loop, conns, c, p, n);
     bool passed = loop->offer.conn == VIGIL__OFFER_PASSED;
-    if (VIGIL_UNLIKELY(used < n || (!passed && loop->offer.conn != vigil__conn_handle(c).v))) {
+    bool answered = loop->offer.conn == VIGIL__OFFER_ANSWERED;
+    bool neither = !passed && !answered;
+    if (VIGIL_UNLIKELY(used < n || (neither && loop->offer.conn != vigil__conn_handle(c).v))) {
         straight_returned(loop);
         straight_left(loop, c, used);
         return;
     }
     offer_ends(loop, conns);
-    if (passed) {
+    if (VIGIL_UNLIKELY(answered))
+        straight_answer_offered(loop, conns);
+    if (!neither) {
         if (VIGIL_LIKELY(c->busy == &vigil__not_busy)) {
             vigil__busy_own(c, conns->part);
             conns->part = NULL;
         }
         vigil__output_straight(loop, c);
-    } else {
-        vigil__buf_drop(&loop->pool, record->buf);
     }
+    if (!passed)
+        vigil__buf_drop(&loop->pool, record->buf);
     vigil__callback_ran(loop, "data");
 }
 

@@ -123,8 +123,9 @@ struct vigil__offer {
     size_t n;
 };
 
-#define VIGIL__OFFER_NONE   UINT64_MAX       /* there is none, or more is done than passing it on */
-#define VIGIL__OFFER_PASSED (UINT64_MAX - 1) /* it was passed on, and no more was done yet */
+#define VIGIL__OFFER_NONE     UINT64_MAX       /* there is none, or more is done than this: */
+#define VIGIL__OFFER_PASSED   (UINT64_MAX - 1) /* it was passed on, */
+#define VIGIL__OFFER_ANSWERED (UINT64_MAX - 2) /* it was answered with other bytes */
 
 /* What every turn and every message touch comes first, together: see VIGIL_HOT. */
 struct vigil_loop {

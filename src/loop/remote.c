@@ -399,7 +399,7 @@ void vigil__posts_run(vigil_loop *loop)
     posts_call(loop, posts_turned(remote, pushed), false);
 }
 
-void vigil__posts_close(vigil_loop *loop, bool forked)
+VIGIL_COLD void vigil__posts_close(vigil_loop *loop, bool forked)
 {
     vigil_remote *remote = loop->remote;
     if (remote == NULL)

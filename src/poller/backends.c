@@ -29,9 +29,9 @@ static int open_first(const struct vigil__backend_config *config,
                       const struct vigil__backend **backend, void **self,
                       struct vigil__backend_caps *found);
 
-int vigil__backend_open(const char *name, const struct vigil__backend_config *config,
-                        const struct vigil__backend **backend, void **self,
-                        struct vigil__backend_caps *found)
+VIGIL_COLD int vigil__backend_open(const char *name, const struct vigil__backend_config *config,
+                                   const struct vigil__backend **backend, void **self,
+                                   struct vigil__backend_caps *found)
 {
     if (name == NULL && config->host == vigil__host_system())
         name = getenv("VIGIL_BACKEND"); /* which is about this machine */

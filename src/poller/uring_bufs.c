@@ -61,7 +61,7 @@ static void bufs_free(struct vigil__uring *uring)
     *bufs = (struct vigil__uring_bufs){ 0 };
 }
 
-static int bufs_make(struct vigil__uring *uring)
+VIGIL_COLD static int bufs_make(struct vigil__uring *uring)
 {
     struct vigil__uring_bufs *bufs = &uring->bufs;
     bufs_measure(uring);
@@ -105,7 +105,7 @@ void vigil__uring_bufs_clear(struct vigil__uring *uring)
 }
 
 /* Into pages of its own, for those of a ring that is left may be in use a little longer. */
-static int bufs_register(struct vigil__uring *uring)
+VIGIL_COLD static int bufs_register(struct vigil__uring *uring)
 {
     struct vigil__uring_bufs *bufs = &uring->bufs;
     size_t size = bufs->count * sizeof(*bufs->places);

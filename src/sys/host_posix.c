@@ -461,7 +461,7 @@ static enum vigil__fd_kind fd_kind(int fd, mode_t mode)
     return S_ISCHR(mode) && isatty(fd) ? VIGIL__FD_TERMINAL : VIGIL__FD_OTHER;
 }
 
-static int host_describe(void *self, vigil_fd fd, struct vigil__fd_info *out)
+VIGIL_COLD static int host_describe(void *self, vigil_fd fd, struct vigil__fd_info *out)
 {
     (void)self;
     struct stat found;

@@ -39,7 +39,7 @@ static struct {
 static int add_locked(int signo, struct vigil__signal_sink *sink);
 static void remove_locked(int signo, struct vigil__signal_sink *sink);
 
-VIGIL_COLD int vigil__signal_add(void *self, int signo, struct vigil__signal_sink *sink)
+int vigil__signal_add(void *self, int signo, struct vigil__signal_sink *sink)
 {
     (void)self;
     if (signo < 1 || signo > VIGIL__SIGNAL_MAX || signo == SIGKILL || signo == SIGSTOP)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * straight.c -- a message that goes back whole to who brought it: what else a program may do in the
- * same callback.  On most backends such a message takes a way of its own (src/conn/straight.c),
- * which nobody may notice.
+ * straight.c -- a message that goes back whole to who brought it, or is answered: what else a
+ * program may do in the same callback.  On most backends such a message takes a way of its own
+ * (src/conn/straight.c), which nobody may notice.
  */
 #include "conn_rig.h"
 
@@ -366,4 +366,247 @@ CONFORM(a_loop_may_be_closed_with_it)
     EQ_INT(1, rig.closed);
     OK_ALLOCATOR_EMPTY(&rig.memory);
     close(fd);
+}
+
+/* ---- answered with other bytes ------------------------------------------------------------ */
+
+static size_t answer(struct rig *rig, vigil_conn conn, const void *p, size_t n)
+{
+    (void)p;
+    char reply[] = "an answer";
+    EQ_INT(9, vigil_send(rig->loop, conn, reply, 9));
+    memset(reply, 'x', sizeof(reply)); /* it was copied */
+    return n;
+}
+
+CONFORM(an_answer_arrives)
+{
+    comes_back(backend, answer, "an answer");
+}
+
+static size_t answer_in_parts(struct rig *rig, vigil_conn conn, const void *p, size_t n)
+{
+    const vigil_iov parts[] = { { "b", 1 }, { NULL, 0 }, { "cd", 2 } };
+    EQ_INT(1, vigil_send(rig->loop, conn, "a", 1));
+    EQ_INT(0, vigil_sendv(rig->loop, conn, parts, 3));
+    EQ_INT(0, vigil_send(rig->loop, conn, "", 0));
+    EQ_INT(0, vigil_send_all(rig->loop, conn, "e", 1));
+    EQ_INT(n, vigil_send(rig->loop, conn, p, n));
+    return n;
+}
+
+CONFORM(an_answer_in_parts_arrives_in_one_send)
+{
+    char got[LEN + 6] = "";
+    struct rig rig;
+    rig_open(&rig, backend, NULL);
+    rig.on_data = answer_in_parts;
+    int fd = rig_client_opened(&rig);
+    for (int i = 0; i < 3; i++) {
+        client_send(fd, message);
+        rig_client_gets(&rig, fd, got, 5 + LEN);
+        EQ_STR("abcdemessage", got);
+    }
+    rig_settle(&rig);
+    EQ_INT(-1, client_peek(fd, got, sizeof(got)), "nothing more comes");
+    EQ_INT(3, rig_stats(&rig).sends);
+    close(fd);
+    rig_close(&rig);
+}
+
+static size_t answer_and_look(struct rig *rig, vigil_conn conn, const void *p, size_t n)
+{
+    (void)p;
+    EQ_INT(3, vigil_send(rig->loop, conn, "abc", 3));
+    EQ_INT(3, rig_info(rig, conn).queued);
+    EQ_INT(n, rig_info(rig, conn).held);
+    EQ_INT(1, vigil_send(rig->loop, conn, "d", 1));
+    EQ_INT(0, vigil_send_owned(rig->loop, conn, "ef", 2, NULL, NULL));
+    EQ_INT(6, rig_info(rig, conn).queued);
+    return n;
+}
+
+CONFORM(an_answer_counts_as_queued_and_what_comes_behind_it_is_behind_it)
+{
+    comes_back(backend, answer_and_look, "abcdef");
+}
+
+static size_t pass_and_answer(struct rig *rig, vigil_conn conn, const void *p, size_t n)
+{
+    size_t sent = vigil_send(rig->loop, conn, p, n);
+    EQ_INT(0, vigil_send_all(rig->loop, conn, " and more", 9));
+    return sent;
+}
+
+CONFORM(an_answer_behind_what_is_passed_on_is_behind_it)
+{
+    comes_back(backend, pass_and_answer, "message and more");
+}
+
+static size_t answer_using_nothing(struct rig *rig, vigil_conn conn, const void *p, size_t n)
+{
+    (void)p, (void)n;
+    if (rig->number++ == 0)
+        EQ_INT(2, vigil_send(rig->loop, conn, "no", 2));
+    return 0;
+}
+
+CONFORM(an_answer_to_what_is_left_arrives)
+{
+    struct rig rig;
+    char got[3] = "";
+    rig_open(&rig, backend, NULL);
+    rig.on_data = answer_using_nothing;
+    int fd = rig_client_opened(&rig);
+    client_send(fd, message);
+    rig_client_gets(&rig, fd, got, 2);
+    EQ_STR("no", got);
+    EQ_INT(LEN, rig_info(&rig, rig.conn).held);
+    close(fd);
+    rig_close(&rig);
+}
+
+static size_t answer_then_end(struct rig *rig, vigil_conn conn, const void *p, size_t n)
+{
+    (void)p;
+    EQ_INT(0, vigil_send_all(rig->loop, conn, "the end", 7));
+    EQ_INT(0, vigil_end(rig->loop, conn));
+    EQ_INT(0, vigil_send(rig->loop, conn, "no more", 7));
+    return n;
+}
+
+CONFORM(an_answer_before_the_end_arrives)
+{
+    struct rig rig;
+    char got[8] = "";
+    rig_open(&rig, backend, NULL);
+    rig.on_data = answer_then_end;
+    int fd = rig_client_opened(&rig);
+    client_send(fd, message);
+    rig_client_gets(&rig, fd, got, 7);
+    EQ_STR("the end", got);
+    EQ_INT(0, rig_client_end(&rig, fd));
+    EQ_INT(0, rig_stats(&rig).dropped_out);
+    close(fd);
+    rig_close(&rig);
+}
+
+static size_t answer_then_abort(struct rig *rig, vigil_conn conn, const void *p, size_t n)
+{
+    (void)p;
+    EQ_INT(5, vigil_send(rig->loop, conn, "never", 5));
+    EQ_INT(0, vigil_abort(rig->loop, conn));
+    return n;
+}
+
+CONFORM(an_answer_before_an_abort_is_dropped_and_counted)
+{
+    struct rig rig;
+    rig_open(&rig, backend, NULL);
+    rig.on_data = answer_then_abort;
+    int fd = rig_client_opened(&rig);
+    client_send(fd, message);
+    RIG_UNTIL(&rig, rig.closed == 1);
+    EQ_INT(5, rig_stats(&rig).dropped_out);
+    EQ_INT(0, rig_stats(&rig).bytes_out);
+    EQ_INT(reset_seen(), rig_client_end(&rig, fd));
+    close(fd);
+    rig_close(&rig);
+}
+
+enum { LONG_PART = 1500, LONG_PARTS = 5 };
+
+/* More than has room where answers wait. */
+static size_t answer_at_length(struct rig *rig, vigil_conn conn, const void *p, size_t n)
+{
+    (void)p;
+    char part[LONG_PART];
+    for (int i = 0; i < LONG_PARTS; i++) {
+        memset(part, 'a' + i, sizeof(part));
+        EQ_INT(LONG_PART, vigil_send(rig->loop, conn, part, sizeof(part)));
+    }
+    return n;
+}
+
+CONFORM(a_long_answer_arrives_in_order)
+{
+    static char got[LONG_PART * LONG_PARTS];
+    struct rig rig;
+    rig_open(&rig, backend, NULL);
+    rig.on_data = answer_at_length;
+    int fd = rig_client_opened(&rig);
+    for (int i = 0; i < 3; i++) {
+        client_send(fd, message);
+        rig_client_gets(&rig, fd, got, sizeof(got));
+        for (size_t at = 0; at < sizeof(got); at++)
+            REQUIRE(got[at] == 'a' + (char)(at / LONG_PART), "at %zu", at);
+    }
+    rig_settle(&rig);
+    EQ_INT(0, rig_stats(&rig).memory);
+    close(fd);
+    rig_close(&rig);
+}
+
+enum { BLOCK = 4000 };
+
+/* One block for each byte, as long as they are taken; they are numbered. */
+static size_t answer_with_blocks(struct rig *rig, vigil_conn conn, const void *p, size_t n)
+{
+    (void)p;
+    char block[BLOCK];
+    for (size_t i = 0; i < n; i++) {
+        memset(block, (char)(rig->number % 251), sizeof(block));
+        if (vigil_send_all(rig->loop, conn, block, sizeof(block)) != 0)
+            return i;
+        rig->number++;
+    }
+    return n;
+}
+
+/* Who does not read is answered until all is full, and then has every byte, in order. */
+CONFORM(answers_that_are_cut_short_lose_nothing)
+{
+    enum { ASKED = 2000 };
+    static char got[BLOCK];
+    struct rig rig;
+    rig_open(&rig, backend, NULL);
+    rig.on_data = answer_with_blocks;
+    int fd = rig_client_opened(&rig);
+    for (int i = 0; i < ASKED; i++) {
+        client_send(fd, "?");
+        if (i % 7 == 0)
+            REQUIRE(vigil_loop_turn(rig.loop, VIGIL_NOWAIT) >= 0);
+    }
+    for (int i = 0; i < ASKED; i++) {
+        rig_client_gets(&rig, fd, got, BLOCK);
+        for (size_t at = 0; at < BLOCK; at++)
+            REQUIRE(got[at] == (char)(i % 251), "block %d at %zu", i, at);
+    }
+    EQ_INT(ASKED, rig.number);
+    close(fd);
+    rig_close(&rig);
+}
+
+static void *answer_from_elsewhere(void *unused)
+{
+    offered.sent = vigil_send(offered.rig->loop, offered.conn, "no", 2);
+    return unused;
+}
+
+static size_t another_thread_answers(struct rig *rig, vigil_conn conn, const void *p, size_t n)
+{
+    (void)p;
+    pthread_t other;
+    offered.rig = rig;
+    offered.conn = conn;
+    EQ_INT(3, vigil_send(rig->loop, conn, "yes", 3));
+    REQUIRE(pthread_create(&other, NULL, answer_from_elsewhere, NULL) == 0);
+    REQUIRE(pthread_join(other, NULL) == 0);
+    EQ_INT(0, offered.sent, "it does not own the loop");
+    return n;
+}
+
+CONFORM(another_thread_cannot_answer)
+{
+    comes_back(backend, another_thread_answers, "yes");
 }
