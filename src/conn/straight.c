@@ -105,8 +105,7 @@ void vigil__straight_lend(vigil_loop *loop)
 
 void *vigil__straight_answer(vigil_loop *loop, vigil_conn conn, size_t n)
 {
-    uint64_t offer = loop->offer.conn;
-    if (!vigil__loop_here(loop) || offer == VIGIL__OFFER_NONE || offer == VIGIL__OFFER_PASSED)
+    if (!vigil__loop_here(loop) || loop->offer.conn >= VIGIL__OFFER_PASSED)
         return NULL;
     struct vigil__conns *conns = vigil__conns(loop);
     if (conn.v != vigil__conn_handle(conns->reader).v || n == 0 || n > ANSWER_MAX - conns->answered)

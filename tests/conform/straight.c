@@ -590,6 +590,7 @@ CONFORM(answers_that_are_cut_short_lose_nothing)
 static void *answer_from_elsewhere(void *unused)
 {
     offered.sent = vigil_send(offered.rig->loop, offered.conn, "no", 2);
+    EQ_INT(VIGIL_ETHREAD, vigil_send_all(offered.rig->loop, offered.conn, "no", 2));
     return unused;
 }
 
