@@ -199,7 +199,7 @@ struct vigil__conns {
     struct vigil__buf *reading;       /* what messages are received into that go the straight way */
     struct vigil__buf *offered;       /* what holds the message that is offered, while it is */
     struct vigil__busy *part;         /* what its connection gets if it needs any */
-    struct vigil__piece *spare;       /* for what was passed on, where it must be queued */
+    struct vigil__piece *spare;       /* for what goes back, where it must be queued */
     struct vigil__conn *reader;       /* whose `data` runs */
     const vigil_conn_ops *reader_ops; /* what it had when it was lent: see vigil__straight_lend() */
     struct vigil__buf *answer;        /* what it answers, */

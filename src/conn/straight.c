@@ -13,11 +13,17 @@
  * what is passed on, or the answer, is what it is asked to send, and is queued until it has.
  */
 #include "conn/conn.h"
+
+#include <string.h>
+
 #include "sys/message_calls.h"
 
 /* Of an answer: no mark of a connection that goes the straight way is below, even where memory is
  * short (memory.c). */
-enum { ANSWER_MAX = 4096 };
+enum {
+    ANSWER_MAX = 4096,
+    ANSWER_SMALL = ANSWER_MAX / 4, /* the next class of buffers */
+};
 
 /* What a message needs if it does not go all the way: it shall not be stopped for that.  False: no
  * memory. */
@@ -373,14 +379,24 @@ VIGIL_COLD static int straight_by_table(vigil_loop *loop, const struct vigil__re
 
 /* ---- where the kernel receives and sends ---- */
 
-/* The answer is what goes back in place of the message, as if that had been it. */
+/* The answer is what goes back in place of the message, as if that had been it.  The kernel has it
+ * for a while: if it is small, in a small buffer. */
 static void straight_answer_offered(vigil_loop *loop, struct vigil__conns *conns)
 {
-    conns->offered = conns->answer;
-    loop->offer.p = conns->answer->data;
-    loop->offer.n = conns->answered;
-    conns->answer = NULL;
+    size_t n = conns->answered;
+    struct vigil__buf *buf = NULL;
+    if (n <= ANSWER_SMALL)
+        buf = vigil__buf_take(&loop->pool, n, VIGIL__BUF_OUTPUT);
+    if (buf != NULL) {
+        memcpy(buf->data, conns->answer->data, n);
+    } else {
+        buf = conns->answer;
+        conns->answer = NULL;
+    }
     conns->answered = 0;
+    conns->offered = buf;
+    loop->offer.p = buf->data;
+    loop->offer.n = n;
 }
 
 /* A message that the kernel has received. */
