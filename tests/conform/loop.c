@@ -914,6 +914,12 @@ static int child_of_a_poster(void *arg)
     return forked->ran == ran && forked->rig->memory.blocks == 0 ? 0 : 3;
 }
 
+static int child_of_nobody(void *unused)
+{
+    (void)unused;
+    return 0;
+}
+
 CONFORM(fork_while_another_thread_posts)
 {
 #ifdef __SANITIZE_THREAD__
@@ -924,6 +930,8 @@ CONFORM(fork_while_another_thread_posts)
     struct posters_forked forked = { .rig = &rig };
     pthread_t poster;
     EQ_INT(0, vigil_remote_open(loop, &forked.remote));
+    in_child(child_of_nobody,
+             NULL); /* without fork the row ends here, with no other thread about */
     REQUIRE(pthread_create(&poster, NULL, post_until_over, &forked) == 0);
     for (int i = 1; i <= 5; i++) {
         turns_until(loop, &forked.ran, i);
