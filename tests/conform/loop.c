@@ -925,13 +925,12 @@ CONFORM(fork_while_another_thread_posts)
 #ifdef __SANITIZE_THREAD__
     SKIP("ThreadSanitizer's own allocator may be locked for good in a child: posting takes memory");
 #endif
+    in_child(child_of_nobody, NULL); /* no fork: it ends here, with no other thread about */
     struct rig rig;
     vigil_loop *loop = rig_open(&rig, backend);
     struct posters_forked forked = { .rig = &rig };
     pthread_t poster;
     EQ_INT(0, vigil_remote_open(loop, &forked.remote));
-    in_child(child_of_nobody,
-             NULL); /* without fork the row ends here, with no other thread about */
     REQUIRE(pthread_create(&poster, NULL, post_until_over, &forked) == 0);
     for (int i = 1; i <= 5; i++) {
         turns_until(loop, &forked.ran, i);
