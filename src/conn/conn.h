@@ -479,8 +479,13 @@ static inline bool vigil__straight_passed(const struct vigil__conn *c)
     return c->busy->queued > 0 && c->busy->head == NULL;
 }
 
-/* Where `n` bytes are to be copied that a `data` answers to who brought the message, all of them
- * behind what it answered before, while it does nothing else; or NULL. */
+/* Whether a message came straight, and was not passed on: then what is sent may be the answer. */
+static inline bool vigil__straight_asked(const vigil_loop *loop)
+{
+    return vigil__loop_here(loop) && loop->offer.conn < VIGIL__OFFER_PASSED;
+}
+/* Then: where `n` bytes are to be copied that a `data` answers to who brought the message, all of
+ * them behind what it answered before, while it does nothing else; or NULL. */
 void *vigil__straight_answer(vigil_loop *loop, vigil_conn conn, size_t n);
 
 /* Serves connections that can go the straight way, up to the first record of something else.

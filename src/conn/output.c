@@ -376,19 +376,13 @@ VIGIL_APART static size_t send_answer(vigil_loop *loop, vigil_conn conn, const v
     return n;
 }
 
-/* Whether a message came straight, and was not passed on: then this may be the answer to it. */
-static inline bool may_answer(const vigil_loop *loop)
-{
-    return vigil__loop_here(loop) && loop->offer.conn < VIGIL__OFFER_PASSED;
-}
-
 VIGIL_HOT size_t vigil_send(vigil_loop *loop, vigil_conn conn, const void *p, size_t n)
 {
     if (VIGIL_LIKELY(passes_straight(loop, conn, p, n))) {
         loop->offer.conn = VIGIL__OFFER_PASSED;
         return n;
     }
-    return (may_answer(loop) ? send_answer : send_queued)(loop, conn, p, n);
+    return (vigil__straight_asked(loop) ? send_answer : send_queued)(loop, conn, p, n);
 }
 
 static void answer_fill(uint8_t *room, const vigil_iov *iov, size_t count)
@@ -408,7 +402,8 @@ int vigil_sendv(vigil_loop *loop, vigil_conn conn, const vigil_iov *iov, size_t 
             return VIGIL_EINVAL;
         n += iov[i].len;
     }
-    void *room = vigil__straight_answer(loop, conn, n);
+    bool asked = vigil__straight_asked(loop);
+    void *room = asked ? vigil__straight_answer(loop, conn, n) : NULL;
     if (room != NULL) {
         answer_fill(room, iov, count);
         return 0;

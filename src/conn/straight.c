@@ -111,8 +111,6 @@ void vigil__straight_lend(vigil_loop *loop)
 
 void *vigil__straight_answer(vigil_loop *loop, vigil_conn conn, size_t n)
 {
-    if (!vigil__loop_here(loop) || loop->offer.conn >= VIGIL__OFFER_PASSED)
-        return NULL;
     struct vigil__conns *conns = vigil__conns(loop);
     if (conn.v != vigil__conn_handle(conns->reader).v || n == 0 || n > ANSWER_MAX - conns->answered)
         return NULL;

@@ -146,27 +146,32 @@ static size_t send_and_finish_using_nothing(struct rig *rig, vigil_conn conn, co
 }
 
 /* Sent before the end, it comes before the end. */
+static void ends_behind(const char *backend,
+                        size_t (*on_data)(struct rig *rig, vigil_conn conn, const void *p,
+                                          size_t n),
+                        const char *wanted, const char *what)
+{
+    struct rig rig;
+    char got[64] = "";
+    rig_open(&rig, backend, NULL);
+    rig.on_data = on_data;
+    int fd = rig_client_opened(&rig);
+    client_send(fd, message);
+    rig_client_gets(&rig, fd, got, strlen(wanted));
+    EQ_STR(wanted, got, "%s", what);
+    EQ_INT(0, rig_client_end(&rig, fd), "%s", what);
+    close(fd);
+    RIG_UNTIL(&rig, rig.closed == 1);
+    EQ_INT(VIGIL_OK, rig.why, "%s", what);
+    EQ_INT(0, rig_stats(&rig).dropped_out, "%s", what);
+    rig_close(&rig);
+}
+
 CONFORM(passed_on_before_the_end_it_arrives)
 {
-    size_t (*const rows[])(struct rig *, vigil_conn, const void *,
-                           size_t) = { send_then_end, send_then_finish,
-                                       send_and_finish_using_nothing };
-    for (size_t i = 0; i < TEST_COUNT(rows); i++) {
-        struct rig rig;
-        char got[LEN + 1] = "";
-        rig_open(&rig, backend, NULL);
-        rig.on_data = rows[i];
-        int fd = rig_client_opened(&rig);
-        client_send(fd, message);
-        rig_client_gets(&rig, fd, got, LEN);
-        EQ_STR(message, got, "row %zu", i);
-        EQ_INT(0, rig_client_end(&rig, fd), "row %zu", i);
-        close(fd);
-        RIG_UNTIL(&rig, rig.closed == 1);
-        EQ_INT(VIGIL_OK, rig.why, "row %zu", i);
-        EQ_INT(0, rig_stats(&rig).dropped_out, "row %zu", i);
-        rig_close(&rig);
-    }
+    ends_behind(backend, send_then_end, message, "end");
+    ends_behind(backend, send_then_finish, message, "finish");
+    ends_behind(backend, send_and_finish_using_nothing, message, "finish, using nothing");
 }
 
 static size_t send_then_abort(struct rig *rig, vigil_conn conn, const void *p, size_t n)
@@ -177,20 +182,28 @@ static size_t send_then_abort(struct rig *rig, vigil_conn conn, const void *p, s
     return sent;
 }
 
-CONFORM(passed_on_before_an_abort_it_is_dropped_and_counted)
+static void aborted_behind(const char *backend,
+                           size_t (*on_data)(struct rig *rig, vigil_conn conn, const void *p,
+                                             size_t n),
+                           size_t dropped)
 {
     struct rig rig;
     rig_open(&rig, backend, NULL);
-    rig.on_data = send_then_abort;
+    rig.on_data = on_data;
     int fd = rig_client_opened(&rig);
     client_send(fd, message);
     RIG_UNTIL(&rig, rig.closed == 1);
     EQ_INT(VIGIL_ECANCELED, rig.why);
-    EQ_INT(LEN, rig_stats(&rig).dropped_out);
+    EQ_INT(dropped, rig_stats(&rig).dropped_out);
     EQ_INT(0, rig_stats(&rig).bytes_out);
     EQ_INT(reset_seen(), rig_client_end(&rig, fd));
     close(fd);
     rig_close(&rig);
+}
+
+CONFORM(passed_on_before_an_abort_it_is_dropped_and_counted)
+{
+    aborted_behind(backend, send_then_abort, LEN);
 }
 
 static size_t send_then_pause(struct rig *rig, vigil_conn conn, const void *p, size_t n)
@@ -293,6 +306,7 @@ static struct {
 static void *send_from_elsewhere(void *unused)
 {
     offered.sent = vigil_send(offered.rig->loop, offered.conn, offered.p, offered.n);
+    offered.status = vigil_send_all(offered.rig->loop, offered.conn, offered.p, offered.n);
     return unused;
 }
 
@@ -478,18 +492,7 @@ static size_t answer_then_end(struct rig *rig, vigil_conn conn, const void *p, s
 
 CONFORM(an_answer_before_the_end_arrives)
 {
-    struct rig rig;
-    char got[8] = "";
-    rig_open(&rig, backend, NULL);
-    rig.on_data = answer_then_end;
-    int fd = rig_client_opened(&rig);
-    client_send(fd, message);
-    rig_client_gets(&rig, fd, got, 7);
-    EQ_STR("the end", got);
-    EQ_INT(0, rig_client_end(&rig, fd));
-    EQ_INT(0, rig_stats(&rig).dropped_out);
-    close(fd);
-    rig_close(&rig);
+    ends_behind(backend, answer_then_end, "the end", "answer and end");
 }
 
 static size_t answer_then_abort(struct rig *rig, vigil_conn conn, const void *p, size_t n)
@@ -502,17 +505,7 @@ static size_t answer_then_abort(struct rig *rig, vigil_conn conn, const void *p,
 
 CONFORM(an_answer_before_an_abort_is_dropped_and_counted)
 {
-    struct rig rig;
-    rig_open(&rig, backend, NULL);
-    rig.on_data = answer_then_abort;
-    int fd = rig_client_opened(&rig);
-    client_send(fd, message);
-    RIG_UNTIL(&rig, rig.closed == 1);
-    EQ_INT(5, rig_stats(&rig).dropped_out);
-    EQ_INT(0, rig_stats(&rig).bytes_out);
-    EQ_INT(reset_seen(), rig_client_end(&rig, fd));
-    close(fd);
-    rig_close(&rig);
+    aborted_behind(backend, answer_then_abort, 5);
 }
 
 enum { LONG_PART = 1500, LONG_PARTS = 5 };
@@ -612,20 +605,15 @@ CONFORM(small_answers_under_way_take_little_memory)
     rig_close(&rig);
 }
 
-static void *answer_from_elsewhere(void *unused)
-{
-    offered.sent = vigil_send(offered.rig->loop, offered.conn, "no", 2);
-    offered.status = vigil_send_all(offered.rig->loop, offered.conn, "no", 2);
-    return unused;
-}
-
 static size_t another_thread_answers(struct rig *rig, vigil_conn conn, const void *p, size_t n)
 {
     (void)p;
     pthread_t other;
     offered.rig = rig;
     offered.conn = conn;
-    REQUIRE(pthread_create(&other, NULL, answer_from_elsewhere, NULL) == 0);
+    offered.p = "no";
+    offered.n = 2;
+    REQUIRE(pthread_create(&other, NULL, send_from_elsewhere, NULL) == 0);
     EQ_INT(3, vigil_send(rig->loop, conn, "yes", 3)); /* meanwhile */
     REQUIRE(pthread_join(other, NULL) == 0);
     EQ_INT(0, offered.sent, "it does not own the loop");

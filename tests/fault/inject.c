@@ -263,9 +263,8 @@ const vigil_host *__wrap_vigil__host_system(void)
     HOST_MEMBER(send), HOST_MEMBER(sendv), HOST_MEMBER(shutdown), HOST_MEMBER(option);
     HOST_MEMBER(local), HOST_MEMBER(peer), HOST_MEMBER(read), HOST_MEMBER(writev);
     HOST_MEMBER(pread), HOST_MEMBER(close), HOST_MEMBER(describe), HOST_MEMBER(readable);
-    HOST_MEMBER(reopen);
-    HOST_MEMBER(file_size), HOST_MEMBER(path_identity), HOST_MEMBER(path_mode);
-    HOST_MEMBER(unlink), HOST_MEMBER(resolve), HOST_MEMBER(signal_add);
+    HOST_MEMBER(reopen), HOST_MEMBER(file_size), HOST_MEMBER(path_identity);
+    HOST_MEMBER(path_mode), HOST_MEMBER(unlink), HOST_MEMBER(resolve), HOST_MEMBER(signal_add);
 #undef HOST_MEMBER
     return &host;
 }
